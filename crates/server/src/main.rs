@@ -1,0 +1,2 @@
+//! Torc server.
+fn main() {}
