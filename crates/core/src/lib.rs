@@ -1,1 +1,22 @@
-//! placeholder
+//! Every distributed decision of Torc, as state machines without IO: inputs in, effects out (`effect.rs`). No clock,
+//! thread, socket, file, async, global randomness or unordered map lives here; time and randomness are handed in.
+
+pub mod bucket;
+pub mod causality;
+pub mod command;
+pub mod effect;
+pub mod id;
+pub mod key;
+pub mod keyspace;
+pub mod limits;
+pub mod map;
+pub mod message;
+pub mod node;
+pub mod outcome;
+pub mod quorum;
+pub mod random;
+pub mod ring;
+pub mod storage;
+pub mod time;
+pub mod wire;
+

@@ -1,0 +1,145 @@
+//! The seam between the core and whoever drives it: inputs in, effects out.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use crate::command::Request;
+use crate::id::{NodeId, RequestId, Token};
+use crate::message::Envelope;
+use crate::outcome::Outcome;
+use crate::storage::{StoreOp, StoreReply};
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client asks.
+    Request(Request),
+    /// Another node says something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// A store effect is answered. For a synced commit this means durable.
+    Stored {
+        /// Which.
+        token: Token,
+        /// How.
+        reply: StoreReply,
+    },
+    /// A connection to a peer came up or went away: until gossip exists this is all that is known of liveness.
+    Peer {
+        /// Who.
+        node: NodeId,
+        /// Reachable or not.
+        up: bool,
+    },
+    /// The client of this request is gone: free what it holds where that is safe.
+    Cancel(RequestId),
+    /// Time has passed `next_deadline`.
+    Tick,
+}
+
+/// What a node asks of the world.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Send one message to these nodes; encode it once.
+    Send {
+        /// To whom; never this node.
+        to: SmallVec<[NodeId; 3]>,
+        /// What. A write among these may leave before the local commit is durable.
+        envelope: Envelope,
+    },
+    /// Do this on the store and answer with `Input::Stored`.
+    Store {
+        /// Given back.
+        token: Token,
+        /// What.
+        op: StoreOp,
+    },
+    /// Answer a client.
+    Reply {
+        /// Which request.
+        request: RequestId,
+        /// Its result.
+        outcome: Outcome,
+    },
+    /// Something an operator should know.
+    Notice(Notice),
+}
+
+/// Events for logs, metrics and alarms.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Notice {
+    /// A peer's ring or buckets differ from ours under the same number.
+    RingConflict {
+        /// The peer.
+        node: NodeId,
+    },
+    /// This node took a new life, and why.
+    NewLife {
+        /// In a few words.
+        reason: &'static str,
+    },
+    /// This node had forgotten something that a peer remembers; it rebuilds.
+    Regressed,
+    /// A bucket's copy is being rebuilt.
+    Rebuilding {
+        /// The bucket.
+        bucket: crate::id::BucketId,
+    },
+    /// A bucket's copy is complete again.
+    Rebuilt {
+        /// The bucket.
+        bucket: crate::id::BucketId,
+    },
+    /// A record failed its checksum and was treated as unknown.
+    DamagedRecord {
+        /// Which.
+        key: crate::key::RecordKey,
+    },
+    /// A client put dropped the oldest entry of a context that had grown too long (RULINGS 3).
+    ContextPruned {
+        /// Which.
+        key: crate::key::RecordKey,
+    },
+    /// The store failed; the node serves no writes until it is restarted.
+    StoreOutOfService,
+    /// This node's clock is this many milliseconds off the median of its peers (RULINGS 6).
+    ClockSkew {
+        /// Signed: positive is ahead.
+        ms: i64,
+    },
+}
+
+/// The effects of a step, in order. Drain it before the next step.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    effects: VecDeque<Effect>,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an effect.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    /// The next effect.
+    pub fn pop(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// True if nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+}

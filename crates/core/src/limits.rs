@@ -1,0 +1,60 @@
+//! Every bound of the system, with its reason. A request that meets one is told its name and value.
+
+/// Longest partition key, in bytes: long enough for URLs, short enough for an index block.
+pub const PARTITION_KEY_BYTES_MAX: usize = 2_048;
+/// Longest sort key, in bytes.
+pub const SORT_KEY_BYTES_MAX: usize = 1_024;
+/// Longest value of a bucket that says nothing else, in bytes. Torc is tuned for values under 10 KB.
+pub const VALUE_BYTES_MAX: u32 = 1 << 20;
+/// Longest content type, in bytes.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// A client put that would leave more siblings than this is refused (riak_kv #1648).
+pub const SIBLINGS_MAX: u32 = 100;
+/// Context entries past which a key is reported and, on client puts only, pruned (RULINGS 3).
+pub const CONTEXT_ENTRIES_MAX: usize = 50;
+/// Longest context token, in characters.
+pub const CONTEXT_TOKEN_CHARS_MAX: usize = 4_096;
+/// Client request ids that a record remembers (RULINGS 17).
+pub const REQUEST_MARKS_MAX: usize = 16;
+/// How long a repeated client request id answers the first result, in milliseconds.
+pub const REQUEST_MARK_AGE_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Deadline of a request that names none, in milliseconds.
+pub const TIMEOUT_MS_DEFAULT: u32 = 5_000;
+/// Longest deadline a request may ask for: one session-token rotation (RULINGS 24).
+pub const TIMEOUT_MS_MAX: u32 = 60_000;
+/// Longest time to live, in seconds: ten years.
+pub const TTL_SECONDS_MAX: u64 = 315_360_000;
+/// Most items of one page of a listing.
+pub const PAGE_ITEMS_MAX: u32 = 1_000;
+/// Items of a page when the client names no limit.
+pub const PAGE_ITEMS_DEFAULT: u32 = 100;
+/// Most payload bytes of one page.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Most operations of one batch.
+pub const BATCH_ITEMS_MAX: usize = 1_000;
+/// Most bytes of one batch request.
+pub const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Most records, values and payload bytes that one replica answers to one range read.
+pub const RANGE_RECORDS_MAX: u32 = 2_000;
+/// Most payload bytes gathered for one command that answers a whole key or bucket at once (HGETALL, KEYS).
+pub const GATHER_BYTES_MAX: usize = 64 << 20;
+/// A node whose clock is further than this off the median of its peers neither mints nor expires (RULINGS 6).
+pub const CLOCK_SKEW_MS_MAX: u64 = 10_000;
+/// A stamp further ahead than this is merged but does not move the local clock (RULINGS 6).
+pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
+/// How often one put may mint anew above a winning stamp that it had not seen (RULINGS 5).
+pub const REMINTS_MAX: u32 = 8;
+/// Operations in flight that one node coordinates; one more is answered `busy`.
+pub const OPERATIONS_MAX: usize = 65_536;
+/// How often a receiver changes the session token that writes must carry, in milliseconds (RULINGS 24).
+pub const SESSION_ROTATION_MS: u64 = 60_000;
+/// Largest frame between nodes, in bytes: a batch of whole records fits.
+pub const FRAME_BYTES_MAX: usize = 32 << 20;
+/// Fewest and most partitions of a ring.
+pub const PARTITIONS_MIN: u32 = 1;
+/// See [`PARTITIONS_MIN`]: the partition is two bytes of the key on disk.
+pub const PARTITIONS_MAX: u32 = 16_384;
+/// Partitions of a cluster whose configuration says nothing else.
+pub const PARTITIONS_DEFAULT: u32 = 256;
+/// Most copies of a key.
+pub const REPLICAS_MAX: u8 = 9;

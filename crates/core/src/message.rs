@@ -1,0 +1,233 @@
+//! What nodes say to one another. Every message may be lost, repeated, late, or from an earlier life of its sender.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::causality::{Record, Stamp};
+use crate::command::Command;
+use crate::id::{BucketId, OpId, PartitionId};
+use crate::key::RecordKey;
+use crate::outcome::Outcome;
+use crate::storage::Range;
+use crate::time::Hlc;
+
+/// The ring's version, with a hash of the ring and the buckets: two nodes that disagree about either refuse one another
+/// (RULINGS 21).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RingEpoch {
+    /// Rises with each change.
+    pub number: u64,
+    /// XXH3-64 of the canonical ring and buckets.
+    pub hash: u64,
+}
+
+/// A message with what every message carries.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Envelope {
+    /// The sender's ring.
+    pub epoch: RingEpoch,
+    /// The sender's clock.
+    pub hlc: Hlc,
+    /// The session token that the sender currently issues: writes to it must carry this one or its predecessor.
+    pub session: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// The messages.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// What do you hold?
+    Read(Read),
+    /// This.
+    ReadReply(ReadReply),
+    /// Merge these records.
+    Write(WriteRecords),
+    /// How that went.
+    WriteReply(WriteReply),
+    /// Run this for me: you are a home and I am not.
+    Forward(Forward),
+    /// Its outcome.
+    ForwardReply(ForwardReply),
+    /// I did nothing with your message.
+    Refused(Refused),
+    /// I have just started.
+    Boot(Boot),
+    /// What I remember of you.
+    BootReply(BootReply),
+    /// Give me a page of a partition: I am rebuilding.
+    Pull(Pull),
+    /// The page.
+    PullReply(PullReply),
+}
+
+/// What a read asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReadWant {
+    /// These records.
+    Records(Vec<RecordKey>),
+    /// The first records of a range.
+    Range {
+        /// From where to where.
+        range: Range,
+        /// Most records.
+        records_max: u32,
+        /// Most payload bytes.
+        bytes_max: u32,
+    },
+}
+
+/// Ask a replica for durable records.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Read {
+    /// Given back.
+    pub op: OpId,
+    /// What.
+    pub want: ReadWant,
+}
+
+/// A replica's answer to a read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadReply {
+    /// Whose answer it is.
+    pub op: OpId,
+    /// What it holds, or why it can't say.
+    pub answer: ReadAnswer,
+}
+
+/// What a replica holds of what was asked. Absent records are left out.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ReadAnswer {
+    /// In key order.
+    pub records: Vec<(RecordKey, Arc<Record>)>,
+    /// Names whose record is damaged: unknown, not absent.
+    pub damaged: Vec<RecordKey>,
+    /// For a range: the answer is complete below this name; `None`: to the end of the range.
+    pub complete_up_to: Option<Bytes>,
+    /// `cleared_at` of the partitions and buckets that the answer touches, where there is one.
+    pub cleared: Vec<(PartitionId, BucketId, Hlc)>,
+    /// This replica is rebuilding: what it holds is merged, but it counts for no r (RULINGS 19).
+    pub rebuilding: bool,
+}
+
+/// Merge these records and say when that is durable.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WriteRecords {
+    /// Given back; `None` for repairs, which nobody waits for.
+    pub op: Option<OpId>,
+    /// The session token of the receiver, as the sender knew it when the operation started.
+    pub session: u64,
+    /// Whole records.
+    pub records: Vec<(RecordKey, Arc<Record>)>,
+}
+
+/// A replica's answer to a write.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WriteReply {
+    /// Whose answer it is.
+    pub op: OpId,
+    /// What became of it.
+    pub result: WriteResult,
+}
+
+/// What became of a write at one replica.
+#[derive(Clone, PartialEq, Debug)]
+pub enum WriteResult {
+    /// Durable (or applied, in a buffered bucket). In `lww` buckets: the greatest stamp that now stands there above one of
+    /// the records sent (RULINGS 5).
+    Done {
+        /// `None` if what was sent won.
+        winner: Option<Stamp>,
+    },
+    /// The replica's disk is full. Nothing was written.
+    DiskFull,
+    /// The replica's store failed. Some of it may be on disk.
+    Failed,
+}
+
+/// Run a command at a home.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Forward {
+    /// Given back.
+    pub op: OpId,
+    /// What to run; its time to live is already absolute.
+    pub command: Command,
+    /// Milliseconds that the receiver's client still waits.
+    pub deadline_ms: u32,
+    /// An earlier home may have run it: ask N−W+1 homes for its client request id first (RULINGS 17).
+    pub retry: bool,
+}
+
+/// What became of a forwarded command.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardReply {
+    /// Whose answer it is.
+    pub op: OpId,
+    /// The result.
+    pub outcome: Outcome,
+}
+
+/// Nothing was done with a message.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refused {
+    /// The operation that asked, if it waits.
+    pub op: Option<OpId>,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a message was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The rings differ; the receiver's is in the envelope.
+    WrongEpoch,
+    /// The receiver is no home of the key.
+    NotHome,
+    /// A queue is full.
+    Busy,
+    /// The session token is older than two rotations, or from an earlier boot.
+    StaleSession,
+    /// The receiver's clock or store keeps it from minting.
+    CannotMint,
+}
+
+/// A node's first words after a start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Boot {
+    /// Its boot number.
+    pub incarnation: u64,
+}
+
+/// What a peer remembers of a node that has just started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BootReply {
+    /// The boot number that this answers.
+    pub incarnation: u64,
+    /// The highest earlier incarnation that the peer had durably seen; 0 if it never heard of the node.
+    pub highest_before: u64,
+}
+
+/// A rebuilding replica asks for a page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pull {
+    /// Given back.
+    pub op: OpId,
+    /// From where to where.
+    pub range: Range,
+    /// The bucket.
+    pub bucket: BucketId,
+}
+
+/// A page for a rebuilding replica.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PullReply {
+    /// Whose answer it is.
+    pub op: OpId,
+    /// In key order; damaged records are left out.
+    pub records: Vec<(RecordKey, Arc<Record>)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Bytes>,
+    /// The page is not to be relied on: the peer's store could not read it.
+    pub failed: bool,
+}

@@ -1,0 +1,155 @@
+//! What the core asks of a store, as values; and the narrow trait that an engine or a simulated disk implements.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::bucket::{Durability, StorageClass};
+use crate::causality::Record;
+use crate::id::{BucketId, NodeId};
+use crate::key::RecordKey;
+use crate::time::Hlc;
+
+/// One write of one key: the whole new record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Write {
+    /// Which.
+    pub key: RecordKey,
+    /// What it holds from now on.
+    pub record: Arc<Record>,
+    /// Disk or memory, as the key's bucket says.
+    pub class: StorageClass,
+}
+
+/// The range `start..end` of keys; `end` of `None` is the end of everything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// First name included.
+    pub start: Bytes,
+    /// First name excluded.
+    pub end: Option<Bytes>,
+}
+
+/// A store effect. Each is answered once, by `Input::Stored` with its token.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StoreOp {
+    /// Read one record.
+    Get {
+        /// Which.
+        key: RecordKey,
+        /// Where its bucket lives.
+        class: StorageClass,
+    },
+    /// Read records in order from a snapshot.
+    Scan {
+        /// From where to where.
+        range: Range,
+        /// Where the bucket lives.
+        class: StorageClass,
+        /// Most records.
+        records_max: u32,
+        /// Stop after this many payload bytes (at least one record is given).
+        bytes_max: usize,
+    },
+    /// Write all or nothing. `Synced`: answered once durable. `Buffered`: answered once applied. Commits are applied and
+    /// become durable in the order in which they were asked for.
+    Commit {
+        /// What to write.
+        writes: Vec<Write>,
+        /// When to answer.
+        durability: Durability,
+    },
+    /// Keep a small fact about this node durably (answered once durable).
+    PutMeta(Meta),
+}
+
+/// A small durable fact.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Meta {
+    /// The highest incarnation of a peer that this node has heard of (RULINGS 2).
+    PeerIncarnation(NodeId, u64),
+    /// Whether this node's copy of a bucket is being rebuilt (RULINGS 19).
+    Rebuilding(BucketId, bool),
+}
+
+/// A store effect's answer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StoreReply {
+    /// To `Get`.
+    Record(Option<Arc<Record>>),
+    /// To `Scan`.
+    Page(Page),
+    /// To `Commit` and `PutMeta`: applied or durable, as was asked.
+    Done,
+    /// It failed. For a commit: some of it may be on disk, none of it may be relied upon.
+    Failed(StoreError),
+}
+
+/// A part of a scan.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Page {
+    /// In key order.
+    pub records: Vec<(RecordKey, Arc<Record>)>,
+    /// Names in the page whose record is damaged: they count as unknown, not as absent.
+    pub damaged: Vec<RecordKey>,
+    /// Where to go on; `None` at the end of the range. The page is complete below this name.
+    pub next: Option<Bytes>,
+}
+
+/// Why a store effect failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The record's checksum does not match. It is unknown, not absent (RULINGS 19).
+    #[error("the record is damaged on disk")]
+    Damaged,
+    /// Free space is under the watermark. Nothing was written.
+    #[error("the disk is full")]
+    DiskFull,
+    /// A write or sync failed: the store is out of service until it is reopened (RULINGS 20).
+    #[error("the store is out of service")]
+    OutOfService,
+}
+
+/// A store, as a shell or simulator drives it for the core. Implementations answer `get` and `scan` at once and commits
+/// through their own completion (see the crate `torc-store`).
+pub trait Storage {
+    /// One record.
+    ///
+    /// # Errors
+    /// `Damaged` or `OutOfService`.
+    fn get(&self, key: &RecordKey, class: StorageClass) -> Result<Option<Arc<Record>>, StoreError>;
+
+    /// Records in order.
+    ///
+    /// # Errors
+    /// `OutOfService`.
+    fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Result<Page, StoreError>;
+}
+
+/// What the clean marker of the last shutdown says (RULINGS 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CleanMarker {
+    /// The life that ended cleanly.
+    pub life: crate::id::Life,
+    /// Its last birth.
+    pub birth: u64,
+    /// The last clock reading.
+    pub hlc: Hlc,
+    /// The boot that it belongs to.
+    pub incarnation: u64,
+}
+
+/// What the shell found on disk when it started the node.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct BootState {
+    /// This boot's number: one more than the last one kept on disk, 1 on a new directory. Durable before the node starts.
+    pub incarnation: u64,
+    /// Present only after a clean stop, and deleted durably before the node starts.
+    pub marker: Option<CleanMarker>,
+    /// The highest incarnation heard of each peer.
+    pub peers: Vec<(NodeId, u64)>,
+    /// Buckets whose copy was being rebuilt when the node stopped.
+    pub rebuilding: Vec<BucketId>,
+    /// `cleared_at` of every partition head on disk.
+    pub cleared: Vec<(RecordKey, Hlc)>,
+}

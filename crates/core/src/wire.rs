@@ -1,0 +1,1 @@
+//! How envelopes travel between nodes: prost messages with a version byte.
