@@ -1,11 +1,19 @@
 //! Project tasks, run as `cargo xtask <task>`.
 
+mod children;
+mod ci;
+mod packages;
+mod simulator;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+/// No task of this project takes longer than a day.
+const SIMULATOR_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Torc's project tasks")]
@@ -16,14 +24,42 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Check everything that must hold before a change lands.
+    Ci {
+        /// Steps to run; all of them if none is named.
+        steps: Vec<String>,
+    },
     /// Check the rules of this tree that no compiler checks.
     Tidy,
+    /// Make the clients ready that process tests use.
+    Clients,
+    /// Run many seeds of the simulator (arguments are the simulator's: `--seeds N`).
+    Sweep {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run one seed of the simulator again and print the last steps of each node.
+    Repro {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every planted bug in the simulator until it is caught.
+    Mutants {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let root = project_root();
+    let simulate = |job, arguments: &[String]| simulator::run(&root, job, arguments, SIMULATOR_TIME_MAX);
     let result = match Arguments::parse().task {
+        Task::Ci { steps } => ci::run(&root, &steps),
         Task::Tidy => tidy::run(&root),
+        Task::Clients => ci::prepare_clients(&root).map(|clients| println!("{clients}")),
+        Task::Sweep { arguments } => simulate(simulator::Job::Sweep, &arguments),
+        Task::Repro { arguments } => simulate(simulator::Job::Repro, &arguments),
+        Task::Mutants { arguments } => simulate(simulator::Job::Mutants, &arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
