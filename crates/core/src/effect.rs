@@ -8,7 +8,7 @@ use crate::command::Request;
 use crate::id::{NodeId, RequestId, Token};
 use crate::message::Envelope;
 use crate::outcome::Outcome;
-use crate::storage::{StoreOp, StoreReply};
+use crate::storage::{StoreHealth, StoreOp, StoreReply};
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub enum Input {
         /// Reachable or not.
         up: bool,
     },
-    /// The client of this request is gone: free what it holds where that is safe.
-    Cancel(RequestId),
+    /// The store's health has changed.
+    StoreHealth(StoreHealth),
     /// Time has passed `next_deadline`.
     Tick,
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::causality::{Record, Stamp};
 use crate::command::Command;
-use crate::id::{BucketId, OpId, PartitionId};
+use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::outcome::Outcome;
 use crate::storage::Range;
-use crate::time::Hlc;
+use crate::time::{Hlc, Wall};
 
 /// The ring's version, with a hash of the ring and the buckets: two nodes that disagree about either refuse one another
 /// (RULINGS 21).
@@ -27,8 +28,10 @@ pub struct RingEpoch {
 pub struct Envelope {
     /// The sender's ring.
     pub epoch: RingEpoch,
-    /// The sender's clock.
+    /// The sender's hybrid logical clock.
     pub hlc: Hlc,
+    /// The sender's wall clock: a node that is far off the median of its peers stops minting (RULINGS 6).
+    pub wall: Wall,
     /// The session token that the sender currently issues: writes to it must carry this one or its predecessor.
     pub session: u64,
     /// The message.
@@ -60,6 +63,8 @@ pub enum Message {
     Pull(Pull),
     /// The page.
     PullReply(PullReply),
+    /// Nothing but the envelope: keeps session tokens and clock samples fresh between idle nodes.
+    Pulse,
 }
 
 /// What a read asks for.
@@ -116,8 +121,9 @@ pub struct ReadAnswer {
 pub struct WriteRecords {
     /// Given back; `None` for repairs, which nobody waits for.
     pub op: Option<OpId>,
-    /// The session token of the receiver, as the sender knew it when the operation started.
-    pub session: u64,
+    /// The session token of each receiver, as the sender knew it when the operation started: the message is encoded once
+    /// for all of them.
+    pub sessions: SmallVec<[(NodeId, u64); 3]>,
     /// Whole records.
     pub records: Vec<(RecordKey, Arc<Record>)>,
 }
@@ -197,13 +203,15 @@ pub enum Refusal {
 pub struct Boot {
     /// Its boot number.
     pub incarnation: u64,
+    /// Random, new at every boot: tells a repeated message from another boot with the same number (a restored backup).
+    pub nonce: u64,
 }
 
 /// What a peer remembers of a node that has just started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BootReply {
-    /// The boot number that this answers.
-    pub incarnation: u64,
+    /// The boot that this answers.
+    pub nonce: u64,
     /// The highest earlier incarnation that the peer had durably seen; 0 if it never heard of the node.
     pub highest_before: u64,
 }
@@ -215,8 +223,8 @@ pub struct Pull {
     pub op: OpId,
     /// From where to where.
     pub range: Range,
-    /// The bucket.
-    pub bucket: BucketId,
+    /// Only records of these buckets.
+    pub buckets: Vec<BucketId>,
 }
 
 /// A page for a rebuilding replica.

@@ -66,10 +66,23 @@ pub enum StoreOp {
 /// A small durable fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Meta {
-    /// The highest incarnation of a peer that this node has heard of (RULINGS 2).
-    PeerIncarnation(NodeId, u64),
+    /// What this node remembers of a peer's boots (RULINGS 2).
+    Peer(NodeId, PeerMemory),
+    /// This node's own incarnation, where a peer has seen a higher one than the disk held.
+    Incarnation(u64),
     /// Whether this node's copy of a bucket is being rebuilt (RULINGS 19).
     Rebuilding(BucketId, bool),
+}
+
+/// What a node remembers of a peer's boots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PeerMemory {
+    /// The highest incarnation heard of.
+    pub incarnation: u64,
+    /// The nonce of the boot heard last.
+    pub nonce: u64,
+    /// The highest incarnation heard of before that boot.
+    pub before: u64,
 }
 
 /// A store effect's answer.
@@ -94,6 +107,15 @@ pub struct Page {
     pub damaged: Vec<RecordKey>,
     /// Where to go on; `None` at the end of the range. The page is complete below this name.
     pub next: Option<Bytes>,
+}
+
+/// What the shell knows of the store's health; given to the core when it changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreHealth {
+    /// Free space is under the watermark: client writes are refused, deletes and repair pass. The core does the refusing.
+    pub full: bool,
+    /// Syncs take longer than their limit: this node does not mint while others can (RULINGS 15).
+    pub slow: bool,
 }
 
 /// Why a store effect failed.
@@ -146,8 +168,8 @@ pub struct BootState {
     pub incarnation: u64,
     /// Present only after a clean stop, and deleted durably before the node starts.
     pub marker: Option<CleanMarker>,
-    /// The highest incarnation heard of each peer.
-    pub peers: Vec<(NodeId, u64)>,
+    /// What is remembered of each peer's boots.
+    pub peers: Vec<(NodeId, PeerMemory)>,
     /// Buckets whose copy was being rebuilt when the node stopped.
     pub rebuilding: Vec<BucketId>,
     /// `cleared_at` of every partition head on disk.
