@@ -11,6 +11,7 @@ pub mod keyspace;
 pub mod limits;
 pub mod map;
 pub mod message;
+pub mod mutants;
 pub mod node;
 pub mod outcome;
 pub mod quorum;

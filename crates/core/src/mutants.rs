@@ -1,0 +1,87 @@
+//! Planted bugs for the simulator to catch: a checker counts only once it has been seen to fail. Without the feature
+//! `mutants`, which only the simulator turns on, `active` is `false` and the bugs are not compiled.
+
+/// One planted bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutant {
+    /// Merging drops concurrent siblings.
+    MergeDropsSiblings,
+    /// A context covers one counter more than it has seen.
+    CoversOffByOne,
+    /// One answer is taken for a quorum.
+    QuorumOfOne,
+    /// Operation ids start at the same number at every boot.
+    OperationIdsRestart,
+    /// A repeated acknowledgement counts again.
+    DuplicateAcksCount,
+    /// A node whose disk was lost signs with its old life.
+    ActorReused,
+    /// A write is acknowledged before it is durable.
+    AcknowledgeBeforeDurable,
+    /// A read answers a state that is not durable.
+    ReadUndurable,
+    /// A put answers the record's context.
+    PutAnswersRecordContext,
+    /// A dot that is handed out is rounded up to a vector.
+    ContextRoundedUp,
+    /// Only the new version is sent to the other homes.
+    OnlyNewVersionSent,
+    /// Each node breaks ties between equal clocks its own way.
+    TieBreakDiffers,
+    /// Read repair writes an expired value back as a live one.
+    ExpiredResurrected,
+    /// A message of another ring epoch is taken.
+    StaleEpochAccepted,
+    /// A rebuilding replica's answer counts for r.
+    RebuildingCounts,
+    /// A forwarded put is tried at another home although the first may have run it.
+    ForwardMintedTwice,
+}
+
+impl Mutant {
+    /// All of them, for the runner.
+    pub const ALL: [Self; 16] = [
+        Self::MergeDropsSiblings,
+        Self::CoversOffByOne,
+        Self::QuorumOfOne,
+        Self::OperationIdsRestart,
+        Self::DuplicateAcksCount,
+        Self::ActorReused,
+        Self::AcknowledgeBeforeDurable,
+        Self::ReadUndurable,
+        Self::PutAnswersRecordContext,
+        Self::ContextRoundedUp,
+        Self::OnlyNewVersionSent,
+        Self::TieBreakDiffers,
+        Self::ExpiredResurrected,
+        Self::StaleEpochAccepted,
+        Self::RebuildingCounts,
+        Self::ForwardMintedTwice,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Turns one bug on for this thread, or all off.
+#[cfg(feature = "mutants")]
+pub fn plant(mutant: Option<Mutant>) {
+    ACTIVE.with(|active| active.set(mutant));
+}
+
+/// True if the bug is turned on.
+#[cfg(feature = "mutants")]
+#[must_use]
+pub fn active(mutant: Mutant) -> bool {
+    ACTIVE.with(|active| active.get() == Some(mutant))
+}
+
+/// Always false: the bugs are not compiled.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+#[must_use]
+pub const fn active(_: Mutant) -> bool {
+    false
+}
