@@ -221,10 +221,8 @@ pub struct BootReply {
 pub struct Pull {
     /// Given back.
     pub op: OpId,
-    /// From where to where.
+    /// Which bucket, from where to where.
     pub range: Range,
-    /// Only records of these buckets.
-    pub buckets: Vec<BucketId>,
 }
 
 /// A page for a rebuilding replica.

@@ -21,9 +21,12 @@ pub struct Write {
     pub class: StorageClass,
 }
 
-/// The range `start..end` of keys; `end` of `None` is the end of everything.
+/// The records of one bucket in the range `start..end` of keys; `end` of `None` is the end of everything. Between two
+/// partitions lie other buckets' records: a store seeks over them, it does not read them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Range {
+    /// The bucket.
+    pub bucket: BucketId,
     /// First name included.
     pub start: Bytes,
     /// First name excluded.
