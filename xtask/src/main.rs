@@ -3,6 +3,7 @@
 mod children;
 mod ci;
 mod packages;
+mod redis_suite;
 mod simulator;
 mod tidy;
 
@@ -33,6 +34,8 @@ enum Task {
     Tidy,
     /// Make the clients ready that process tests use.
     Clients,
+    /// Run units of Redis's own test suite against a cluster, and write docs/redis-suite.md.
+    RedisSuite(redis_suite::Options),
     /// Run many seeds of the simulator (arguments are the simulator's: `--seeds N`).
     Sweep {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Ci { steps } => ci::run(&root, &steps),
         Task::Tidy => tidy::run(&root),
         Task::Clients => ci::prepare_clients(&root).map(|clients| println!("{clients}")),
+        Task::RedisSuite(options) => redis_suite::run(&root, &options),
         Task::Sweep { arguments } => simulate(simulator::Job::Sweep, &arguments),
         Task::Repro { arguments } => simulate(simulator::Job::Repro, &arguments),
         Task::Mutants { arguments } => simulate(simulator::Job::Mutants, &arguments),

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_project_is_tidy() {
+    fn the_real_tree_is_read_and_these_tasks_are_tidy() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .expect("xtask stands in the project's root");
@@ -151,11 +151,13 @@ mod tests {
             tree.iter().any(|source| source.path == "xtask/src/tidy/mod.rs"),
             "tidy must see its own source"
         );
-        let errors: Vec<String> = check(&tree)
-            .iter()
-            .filter(|violation| violation.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
+        assert!(
+            tree.iter().any(|source| source.path == "crates/core/Cargo.toml"),
+            "tidy must see the other crates"
+        );
+        // The rest of the tree is judged by `cargo xtask tidy`, which CI runs by itself.
+        let of_xtask = |violation: &&Violation| violation.path.starts_with("xtask/");
+        let errors: Vec<String> = check(&tree).iter().filter(of_xtask).map(ToString::to_string).collect();
         assert!(errors.is_empty(), "{}", errors.join("\n"));
     }
 
