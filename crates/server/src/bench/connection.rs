@@ -185,8 +185,9 @@ impl Connection {
         }
     }
 
-    /// Reads what is there and judges every whole reply. `clock` gives the time after the bytes came.
-    pub fn on_readable<P: Protocol>(&mut self, clock: impl Fn() -> u64, bench: &mut Workbench<'_, P>) {
+    /// Reads what is there and judges every whole reply. `clock` gives the time after the bytes came; `hung_up` says that
+    /// the server closed its side, which raises no second event: then everything is read up to the end.
+    pub fn on_readable<P: Protocol>(&mut self, hung_up: bool, clock: impl Fn() -> u64, bench: &mut Workbench<'_, P>) {
         loop {
             let Some(stream) = &mut self.stream else { return };
             if self.input_end == self.input.len() {
@@ -207,7 +208,7 @@ impl Connection {
                     self.waiting_since_ns = now_ns;
                     self.judge(now_ns, bench);
                     // A short read emptied the socket: the next bytes raise a new event.
-                    if count < space {
+                    if count < space && !hung_up {
                         break;
                     }
                 }

@@ -25,6 +25,9 @@ mod value;
 mod worker;
 mod zipf;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;

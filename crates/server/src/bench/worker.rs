@@ -151,8 +151,9 @@ impl<P: Protocol> Worker<'_, P> {
         if flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
             connection.on_writable(now_ns, &mut self.bench);
         }
-        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) {
-            connection.on_readable(clock, &mut self.bench);
+        let hung_up = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP);
+        if hung_up || flags.contains(epoll::EventFlags::IN) {
+            connection.on_readable(hung_up, clock, &mut self.bench);
         }
         self.send(index, None);
     }
