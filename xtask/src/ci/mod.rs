@@ -84,7 +84,14 @@ pub fn run(root: &Path, only: &[String]) -> anyhow::Result<()> {
     {
         println!("\n== {}", step.name);
         let step_started = Instant::now();
-        let result = (step.run)(root).and_then(|remark| no_survivors().map(|()| remark));
+        let result = (step.run)(root);
+        // A failed step is the likeliest to leave something behind, and must not disturb the next one.
+        let result = match (result, no_survivors()) {
+            (Ok(remark), Ok(())) => Ok(remark),
+            (Ok(_), Err(survivors)) => Err(survivors),
+            (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(survivors)) => Err(error.context(survivors.to_string())),
+        };
         let seconds = step_started.elapsed().as_secs_f32();
         match result {
             Ok(remark) => {
