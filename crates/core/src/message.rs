@@ -121,6 +121,8 @@ pub struct ReadAnswer {
 pub struct WriteRecords {
     /// Given back; `None` for repairs, which nobody waits for.
     pub op: Option<OpId>,
+    /// Which of the operation's writes this is, given back: an acknowledgement of an earlier one must not count for it.
+    pub attempt: u8,
     /// The session token of each receiver, as the sender knew it when the operation started: the message is encoded once
     /// for all of them.
     pub sessions: SmallVec<[(NodeId, u64); 3]>,
@@ -133,6 +135,8 @@ pub struct WriteRecords {
 pub struct WriteReply {
     /// Whose answer it is.
     pub op: OpId,
+    /// Which of its writes.
+    pub attempt: u8,
     /// What became of it.
     pub result: WriteResult,
 }
@@ -196,6 +200,8 @@ pub enum Refusal {
     StaleSession,
     /// The receiver's clock or store keeps it from minting.
     CannotMint,
+    /// The receiver's disk is full.
+    DiskFull,
 }
 
 /// A node's first words after a start.
