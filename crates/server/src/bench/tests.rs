@@ -247,7 +247,7 @@ fn a_server_that_hangs_up_is_reconnected_and_a_fill_still_writes_every_key() {
     let address = [serve(
         resp_length,
         Arc::new(move |request| {
-            if requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 200 == 199 {
+            if requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 50 == 49 {
                 return None;
             }
             let key = request.windows(4).position(|four| four == b"key:").expect("a key");
