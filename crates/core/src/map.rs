@@ -1,5 +1,6 @@
 //! The only hash map of the core: a fixed hasher, so that two runs of one seed visit entries in one order. Keys come
 //! from a bounded set of requests in flight, so a crafted collision costs a bounded scan.
+#![expect(clippy::disallowed_types, reason = "the alias below has a fixed hasher")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
