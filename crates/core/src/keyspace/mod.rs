@@ -5,11 +5,17 @@ use bytes::Bytes;
 
 use crate::time::Wall;
 
+pub mod gathered;
+mod head;
 pub mod update;
 pub mod view;
 
-pub use update::{Applied, apply};
-pub use view::{Gathered, records_wanted, view};
+#[cfg(test)]
+mod model;
+
+pub use gathered::{Gathered, decides, look_again, records_wanted, want_of};
+pub use update::{Applied, MintStamp, apply, head_write};
+pub use view::view;
 
 /// The type of a Redis key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,44 +1,39 @@
 //! What a Redis key looks like, given the records that a quorum holds of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use crate::causality::LwwRecord;
-use crate::key::RecordKey;
-use crate::keyspace::{KeyView, Update, Want};
-use crate::message::ReadWant;
-use crate::time::{Hlc, Wall};
+use crate::keyspace::head::{Head, Kind};
+use crate::keyspace::{Gathered, KeyView, Want};
+use crate::time::Wall;
 
-/// A key's merged records, as far as they were asked for.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Gathered {
-    /// Under the empty sort key.
-    pub head: Option<Arc<LwwRecord>>,
-    /// By field name (without the prefix byte); absent fields are left out.
-    pub fields: BTreeMap<Bytes, Arc<LwwRecord>>,
-    /// `cleared_at` of the whole partition.
-    pub partition_cleared_at: Hlc,
-}
-
-/// What to read for a view: the head alone, the head and some fields, or the whole key from the head on.
-#[must_use]
-pub fn records_wanted(head: &RecordKey, want: &Want) -> ReadWant {
-    let _ = (head, want);
-    ReadWant::Records(Vec::new())
-}
-
-/// What to read for an update.
-#[must_use]
-pub fn want_of(update: &Update) -> Want {
-    let _ = update;
-    Want::Head
-}
-
-/// The key as a client sees it.
+/// The key as a client sees it. For `Want::Fields` a hash is told from no key by what was asked for alone: `Absent` if
+/// neither the head nor one of the fields says that there is a hash.
 #[must_use]
 pub fn view(gathered: &Gathered, want: &Want, wall: Wall) -> KeyView {
-    let _ = (gathered, want, wall);
-    KeyView::Absent
+    let head = Head::of(gathered, wall);
+    let expires_at = head.expires_at;
+    let is_hash_head = match &head.kind {
+        Kind::Expired => return KeyView::Absent,
+        Kind::String(value) => return KeyView::String { value: value.clone(), expires_at },
+        Kind::HashHead => true,
+        Kind::NoHead => false,
+    };
+    let shown = |field: &Bytes| head.field(gathered.fields.get(field).map(AsRef::as_ref));
+    match want {
+        Want::Head if head.any_field(gathered) => KeyView::Hash { fields: Vec::new(), expires_at },
+        Want::Head => KeyView::Absent,
+        Want::Fields(wanted) => {
+            let fields: Vec<_> = wanted.iter().map(|field| (field.clone(), shown(field))).collect();
+            if is_hash_head || fields.iter().any(|(_, value)| value.is_some()) {
+                KeyView::Hash { fields, expires_at }
+            } else {
+                KeyView::Absent
+            }
+        }
+        Want::AllFields => {
+            let present = |field: &Bytes| shown(field).map(|value| (field.clone(), Some(value)));
+            let fields: Vec<_> = gathered.fields.keys().filter_map(present).collect();
+            if fields.is_empty() { KeyView::Absent } else { KeyView::Hash { fields, expires_at } }
+        }
+    }
 }
