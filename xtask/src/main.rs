@@ -1,5 +1,6 @@
 //! Project tasks, run as `cargo xtask <task>`.
 
+mod bench;
 mod children;
 mod ci;
 mod packages;
@@ -34,6 +35,8 @@ enum Task {
     Tidy,
     /// Make the clients ready that process tests use.
     Clients,
+    /// Compare one node with Redis at the same durability, and measure three nodes.
+    Bench(bench::Options),
     /// Run units of Redis's own test suite against a cluster, and write docs/redis-suite.md.
     RedisSuite(redis_suite::Options),
     /// Run many seeds of the simulator (arguments are the simulator's: `--seeds N`).
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Ci { steps } => ci::run(&root, &steps),
         Task::Tidy => tidy::run(&root),
         Task::Clients => ci::prepare_clients(&root).map(|clients| println!("{clients}")),
+        Task::Bench(options) => bench::run(&root, &options),
         Task::RedisSuite(options) => redis_suite::run(&root, &options),
         Task::Sweep { arguments } => simulate(simulator::Job::Sweep, &arguments),
         Task::Repro { arguments } => simulate(simulator::Job::Repro, &arguments),

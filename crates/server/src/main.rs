@@ -13,8 +13,12 @@ enum Cli {
     Bench(bench::BenchArgs),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse() {
+fn main() -> ExitCode {
+    let result = match Cli::parse() {
         Cli::Bench(args) => bench::run(args),
-    }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("torc: {error:#}");
+        ExitCode::FAILURE
+    })
 }
