@@ -4,6 +4,7 @@
 pub mod bucket;
 pub mod causality;
 pub mod command;
+mod cursor;
 pub mod effect;
 pub mod id;
 pub mod key;
@@ -20,4 +21,3 @@ pub mod ring;
 pub mod storage;
 pub mod time;
 pub mod wire;
-

@@ -3,7 +3,7 @@
 
 use crate::causality::Dot;
 use crate::id::ClientRequestId;
-use crate::limits::{REQUEST_MARKS_MAX, REQUEST_MARK_AGE_MS_MAX};
+use crate::limits::{REQUEST_MARK_AGE_MS_MAX, REQUEST_MARKS_MAX};
 use crate::time::{Hlc, Wall};
 
 /// One answered request.
@@ -30,11 +30,22 @@ impl RequestMarks {
         Self(Vec::new())
     }
 
+    /// Marks that are already sorted, unique and within the bound; `None` if they are not.
+    #[must_use]
+    pub fn from_sorted(marks: Vec<RequestMark>) -> Option<Self> {
+        let fits = marks.len() <= REQUEST_MARKS_MAX && marks.is_sorted_by(|a, b| a < b);
+        fits.then_some(Self(marks))
+    }
+
     /// The mark of `id` if it is not older than ten minutes.
     #[must_use]
     pub fn find(&self, id: &ClientRequestId, wall: Wall) -> Option<&RequestMark> {
         let fresh = |mark: &&RequestMark| mark.at.wall().0 + REQUEST_MARK_AGE_MS_MAX >= wall.0;
-        self.0.iter().filter(fresh).filter(|mark| mark.id == *id).min_by_key(|mark| mark.dot)
+        self.0
+            .iter()
+            .filter(fresh)
+            .filter(|mark| mark.id == *id)
+            .min_by_key(|mark| mark.dot)
     }
 
     /// All marks, oldest first.

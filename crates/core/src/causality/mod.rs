@@ -1,8 +1,12 @@
 //! Causality: dots, contexts, versions, and the two kinds of record (siblings and last-writer-wins).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod codec;
 pub mod context;
 pub mod dot;
+#[cfg(test)]
+mod laws;
 pub mod lww;
 pub mod marks;
 pub mod record;
@@ -16,5 +20,5 @@ pub use lww::{Expiry, LwwRecord, Stamp};
 pub use marks::{RequestMark, RequestMarks};
 pub use record::Record;
 pub use siblings::{SiblingsRecord, Version};
-pub use token::ClientContext;
+pub use token::{ClientContext, TokenError};
 pub use value::{Payload, Value};
