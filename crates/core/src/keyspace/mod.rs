@@ -12,6 +12,8 @@ pub mod view;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod rules;
 
 pub use gathered::{Gathered, decides, look_again, records_wanted, want_of};
 pub use update::{Applied, MintStamp, apply, head_write};
