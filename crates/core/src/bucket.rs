@@ -95,7 +95,10 @@ impl Bucket {
     /// What every new cluster has: `default`, `redis` and `strong`, with ids 1, 2 and 3.
     #[must_use]
     pub fn initial() -> Vec<Self> {
-        let strong = Self { mode: Mode::Consistent, ..Self::available(BucketId(3), "strong", Conflict::Lww) };
+        let strong = Self {
+            mode: Mode::Consistent,
+            ..Self::available(BucketId(3), "strong", Conflict::Lww)
+        };
         vec![
             Self::available(BucketId(1), "default", Conflict::Siblings),
             Self::available(BucketId(2), "redis", Conflict::Lww),
@@ -107,7 +110,9 @@ impl Bucket {
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
     }
 }
 

@@ -73,7 +73,9 @@ impl ClientRequestId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::LENGTH_MAX).contains(&text.len());
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let plain = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         (fits && plain).then(|| Self(text.into()))
     }
 

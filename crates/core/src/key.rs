@@ -218,13 +218,22 @@ mod tests {
     use super::*;
 
     fn key(partition_key: &[u8], sort_key: &[u8]) -> RecordKey {
-        RecordKey::new(PartitionId(3), BucketId(7), 0x0102_0304_0506_0708, partition_key, sort_key)
+        RecordKey::new(
+            PartitionId(3),
+            BucketId(7),
+            0x0102_0304_0506_0708,
+            partition_key,
+            sort_key,
+        )
     }
 
     #[test]
     fn a_name_has_these_bytes_for_ever() {
         let name = key(b"a\0b", b"s");
-        assert_eq!(name.as_bytes(), b"\0\x03\0\0\0\x07\x01\x02\x03\x04\x05\x06\x07\x08a\0\xffb\0\x01s");
+        assert_eq!(
+            name.as_bytes(),
+            b"\0\x03\0\0\0\x07\x01\x02\x03\x04\x05\x06\x07\x08a\0\xffb\0\x01s"
+        );
     }
 
     #[test]

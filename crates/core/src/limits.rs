@@ -43,7 +43,7 @@ pub const CLOCK_SKEW_MS_MAX: u64 = 10_000;
 /// A stamp further ahead than this is merged but does not move the local clock (RULINGS 6).
 pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 /// How often one put may mint anew above a winning stamp that it had not seen (RULINGS 5).
-pub const REMINTS_MAX: u32 = 8;
+pub const REMINTS_MAX: u16 = 8;
 /// Operations in flight that one node coordinates; one more is answered `busy`.
 pub const OPERATIONS_MAX: usize = 65_536;
 /// How often a receiver changes the session token that writes must carry, in milliseconds (RULINGS 24).

@@ -88,6 +88,8 @@ pub enum ReadWant {
 pub struct Read {
     /// Given back.
     pub op: OpId,
+    /// Which of the operation's reads this is, given back: a late answer to one page must not pass for the next.
+    pub attempt: u16,
     /// What.
     pub want: ReadWant,
 }
@@ -97,7 +99,9 @@ pub struct Read {
 pub struct ReadReply {
     /// Whose answer it is.
     pub op: OpId,
-    /// What it holds, or why it can't say.
+    /// Which of its reads.
+    pub attempt: u16,
+    /// What it holds.
     pub answer: ReadAnswer,
 }
 
@@ -122,7 +126,7 @@ pub struct WriteRecords {
     /// Given back; `None` for repairs, which nobody waits for.
     pub op: Option<OpId>,
     /// Which of the operation's writes this is, given back: an acknowledgement of an earlier one must not count for it.
-    pub attempt: u8,
+    pub attempt: u16,
     /// The session token of each receiver, as the sender knew it when the operation started: the message is encoded once
     /// for all of them.
     pub sessions: SmallVec<[(NodeId, u64); 3]>,
@@ -136,7 +140,7 @@ pub struct WriteReply {
     /// Whose answer it is.
     pub op: OpId,
     /// Which of its writes.
-    pub attempt: u8,
+    pub attempt: u16,
     /// What became of it.
     pub result: WriteResult,
 }

@@ -1,13 +1,37 @@
-//! One node's core: where the protocols meet.
+//! One node's core: where the protocols meet. Inputs are handed to the operation, replica or protocol that they concern;
+//! what these ask of one another is done before the step ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::bucket::Catalog;
-use crate::effect::{Input, Outbox};
-use crate::id::NodeId;
+use crate::boot::{Boots, Verdict};
+use crate::bucket::{Bucket, Catalog, Durability, Mode, StorageClass};
+use crate::command::Command;
+use crate::coordinator::forward::Forward;
+use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
+use crate::effect::{Effect, Input, Notice, Outbox};
+use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
+use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
+use crate::message::{self, Envelope, Message, PullReply, Refusal};
+use crate::mutants::{Mutant, active};
+use crate::operations::Operations;
+use crate::outcome::{Cause, Failure, Outcome};
+use crate::quorum::majority;
+use crate::rebuild::{self, Rebuild};
+use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
-use crate::storage::{BootState, CleanMarker};
-use crate::time::{Now, Time};
+use crate::site::{Local, Site};
+use crate::storage::{BootState, CleanMarker, Meta as StoredMeta, StoreOp, StoreReply};
+use crate::time::{HlcClock, Now, Time};
+
+/// How often an idle node says something to its peers, in milliseconds.
+const PULSE_MS: u64 = 5_000;
+/// How often the housekeeping of peers and rebuilds runs, in milliseconds.
+const HOUSEKEEPING_MS: u64 = 500;
+/// Records of one page that a rebuilding peer is given.
+const PULL_RECORDS_MAX: u32 = 1_000;
+/// Payload bytes of one such page.
+const PULL_BYTES_MAX: usize = 4 << 20;
 
 /// What a node is told at its start.
 #[derive(Clone, Debug)]
@@ -23,60 +47,602 @@ pub struct NodeConfig {
 }
 
 /// Plain counters, read by the shell when it is scraped.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Requests begun.
     pub requests: u64,
+    /// Requests turned away because too many were in flight.
+    pub busy: u64,
+    /// Commits asked of the store.
+    pub commits: u64,
+    /// Homes that a read found behind and sent what they lacked.
+    pub read_repairs: u64,
+    /// Strict reads that wrote back before they answered.
+    pub write_backs: u64,
+    /// Puts and updates signed anew above a stamp that they had not seen.
+    pub remints: u64,
+    /// Commands sent to a home.
+    pub forwards: u64,
+    /// Messages that were refused.
+    pub refusals: u64,
+    /// Messages dropped because their sender's ring differs.
+    pub wrong_epoch: u64,
+    /// Records merged from a rebuild.
+    pub rebuilt_records: u64,
+    /// Client puts that left a context above its bound.
+    pub contexts_over_limit: u64,
+    /// The largest context that a client put left, in entries.
+    pub context_entries_max: u64,
 }
 
 /// A node's core state.
 #[derive(Debug)]
 pub struct Node {
-    config: NodeConfig,
+    site: Site,
+    operations: Operations,
+    replica: Replica,
+    boots: Boots,
+    rebuild: Rebuild,
+    pulls: BTreeMap<Token, (NodeId, OpId)>,
+    housekeeping_at: Time,
+    pulse_at: Time,
 }
 
 impl Node {
-    /// A node that has just started with what its disk held. Effects of starting (first words to peers) go to `out`.
+    /// A node that has just started with what its disk held. Effects of starting go to `out`.
     #[must_use]
     pub fn new(config: NodeConfig, boot: BootState, now: Now, out: &mut Outbox) -> Self {
-        let _ = (boot, now, out);
-        Self { config }
+        let NodeConfig {
+            id,
+            ring,
+            catalog,
+            seed,
+        } = config;
+        let hlc = boot.marker.map_or(crate::time::Hlc::ZERO, |marker| marker.hlc);
+        let mut site = Site::new(id, ring, catalog, HlcClock::resume(hlc), seed, now);
+        let operations = Operations::new(&mut site.random);
+        let boots = Boots::new(&boot, &mut site);
+        let mut node = Self {
+            replica: Replica::new(&boot.cleared, []),
+            site,
+            operations,
+            boots,
+            rebuild: Rebuild::default(),
+            pulls: BTreeMap::new(),
+            housekeeping_at: now.time,
+            pulse_at: now.time.plus_ms(PULSE_MS),
+        };
+        let buckets: Vec<Arc<Bucket>> = node.site.catalog.iter().cloned().collect();
+        for bucket in buckets {
+            if must_rebuild(&bucket, &boot) {
+                node.begin_rebuild(&bucket);
+            }
+        }
+        std::mem::swap(out, &mut node.site.out);
+        node
     }
 
     /// Takes one input; effects go to `out`, which the driver drains before the next step.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Outbox) {
-        let _ = (now, input, out, &self.config);
+        std::mem::swap(out, &mut self.site.out);
+        self.site.enter(now);
+        match input {
+            Input::Request(request) => {
+                self.site.stats.requests += 1;
+                let deadline = self.deadline_of(&request.command);
+                self.begin(Origin::Client(request.id), request.command, deadline, false);
+            }
+            Input::Message { from, envelope } => self.on_message(from, envelope),
+            Input::Stored { token, reply } => self.on_stored(token, reply),
+            Input::Peer { node, up } => self.on_peer(node, up),
+            Input::StoreHealth(health) => self.site.health = health,
+            Input::Tick => {}
+        }
+        self.on_time();
+        self.settle();
+        std::mem::swap(out, &mut self.site.out);
     }
 
-    /// When `Input::Tick` is due next; `Time::NEVER` if nothing waits.
+    /// When `Input::Tick` is due next.
     #[must_use]
     pub fn next_deadline(&self) -> Time {
-        Time::NEVER
+        self.site.deadlines.next().min(self.housekeeping_at)
     }
 
-    /// What a clean shutdown writes, once every commit is durable and no request is in flight.
+    /// What a clean shutdown writes, once every commit is durable and no request is in flight; `None` if the store failed.
     #[must_use]
     pub fn clean_marker(&self) -> Option<CleanMarker> {
-        None
+        let marker = self
+            .site
+            .minter
+            .marker(self.site.clock.last(), self.boots.incarnation());
+        (!self.site.out_of_service).then_some(marker)
     }
 
-    /// True once this node can be relied on: its copies are complete and enough peers are reachable. The text says what
-    /// it waits for otherwise.
+    /// Whether this node can be relied on.
     ///
     /// # Errors
     /// What it waits for, in words.
     pub fn readiness(&self) -> Result<(), String> {
+        if self.site.out_of_service {
+            return Err("the store is out of service: restart the node".into());
+        }
+        if !self.site.is_clock_sound() {
+            return Err(format!(
+                "the clock is {} ms off its peers'",
+                self.site.peers.clock_skew_ms(self.site.now)
+            ));
+        }
+        if let Some(&bucket) = self.replica.rebuilding().first() {
+            let name = self
+                .site
+                .catalog
+                .bucket(bucket)
+                .map_or_else(String::new, |bucket| bucket.name.to_string());
+            let percent = self.rebuild.progress(bucket).unwrap_or(0.0) * 100.0;
+            return Err(format!(
+                "bucket '{name}' is being rebuilt from the other nodes: {percent:.0} %"
+            ));
+        }
+        let up = 1 + self.site.peers.up().count();
+        let members = self.site.ring.members().len();
+        if up < usize::from(majority(members as u8)) {
+            return Err(format!(
+                "{up} of {members} nodes are connected, which is less than a majority"
+            ));
+        }
         Ok(())
     }
 
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> &Stats {
-        todo_stats()
+        &self.site.stats
+    }
+
+    /// The ring that this node serves.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.site.ring
+    }
+
+    /// Operations, replica jobs and locks in flight: zero on an idle node.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.operations.len() + self.replica.in_flight() + self.site.locks.len()
+    }
+
+    /// Operations that this node coordinates now.
+    #[must_use]
+    pub fn operations_in_flight(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// True if a connection to the peer is up, or it is this node.
+    #[must_use]
+    pub fn is_reachable(&self, node: NodeId) -> bool {
+        self.site.is_reachable(node)
+    }
+
+    /// The current actor's life, for `/v1/status`.
+    #[must_use]
+    pub fn life(&self) -> crate::id::Life {
+        self.site.minter.life()
+    }
+
+    /// This boot's number.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.boots.incarnation()
+    }
+
+    /// How far this node's clock is off the median of all, in milliseconds.
+    #[must_use]
+    pub fn clock_skew_ms(&self) -> i64 {
+        self.site.peers.clock_skew_ms(self.site.now)
+    }
+
+    /// Buckets being rebuilt, with the share done, 0 to 1.
+    #[must_use]
+    pub fn rebuilding(&self) -> Vec<(BucketId, f64)> {
+        let share = |&bucket: &BucketId| (bucket, self.rebuild.progress(bucket).unwrap_or(0.0));
+        self.replica.rebuilding().iter().map(share).collect()
+    }
+
+    fn deadline_of(&self, command: &Command) -> Time {
+        let asked = match command {
+            Command::Get(command) => command.options.timeout_ms,
+            Command::Put(command) => command.options.timeout_ms,
+            Command::Update(command) => command.options.timeout_ms,
+            Command::View(command) => command.options.timeout_ms,
+            Command::List(command) => command.options.timeout_ms,
+            Command::Keys(command) => command.options.timeout_ms,
+            Command::Clear(command) => command.options.timeout_ms,
+            Command::Inspect(command) => command.options.timeout_ms,
+            Command::Batch(_) => None,
+        };
+        let timeout_ms = asked.unwrap_or(TIMEOUT_MS_DEFAULT).min(TIMEOUT_MS_MAX);
+        self.site.now.time.plus_ms(u64::from(timeout_ms))
+    }
+
+    /// Begins a command for somebody: here, or at a home if this node may not run it.
+    fn begin(&mut self, origin: Origin, command: Command, deadline: Time, must_run_here: bool) {
+        let operations_max = match origin {
+            Origin::Client(_) | Origin::Forwarder(..) => OPERATIONS_MAX,
+            // The parts of a batch that was let in are let in.
+            Origin::Child(..) => usize::MAX,
+        };
+        let Some(id) = self.operations.reserve(operations_max) else {
+            self.site.stats.busy += 1;
+            let failure = Failure::refused(Cause::Busy { retry_after_ms: 100 });
+            self.site.finish(origin, Outcome::Failed(failure));
+            return;
+        };
+        let meta = Meta { id, origin, deadline };
+        let operation = match self.homes_to_forward_to(&command, must_run_here) {
+            Some(homes) => Forward::start(meta, command, &homes, &mut self.site).map(Operation::Forward),
+            None => Operation::start(meta, command, &mut self.site),
+        };
+        match operation {
+            Some(operation) => {
+                self.operations.insert(id, operation);
+                self.site.deadlines.insert(deadline, id);
+            }
+            None => self.operations.remove(id),
+        }
+    }
+
+    /// The homes to try for a command that signs, if this node is not the one to run it. Commands that fail their checks
+    /// run here, to say so.
+    fn homes_to_forward_to(&self, command: &Command, must_run_here: bool) -> Option<Vec<crate::quorum::Home>> {
+        if must_run_here {
+            return None;
+        }
+        let site = &self.site;
+        match command {
+            Command::Put(put) => {
+                let plan = crate::coordinator::put::plan_of(put, site).ok()?;
+                let runs_here = plan.homes.iter().any(|home| home.node == site.id) && site.can_mint();
+                (!runs_here).then(|| plan.homes.to_vec())
+            }
+            Command::Update(update) => {
+                let plan = validate::plan(&update.target, site).ok()?;
+                let can_run = |node: NodeId| {
+                    if node == site.id {
+                        site.can_mint()
+                    } else {
+                        site.peers.is_up(node)
+                    }
+                };
+                let first = plan.homes.iter().map(|home| home.node).find(|&node| can_run(node));
+                (first != Some(site.id)).then(|| plan.homes.to_vec())
+            }
+            Command::Get(_)
+            | Command::View(_)
+            | Command::List(_)
+            | Command::Keys(_)
+            | Command::Clear(_)
+            | Command::Batch(_)
+            | Command::Inspect(_) => None,
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, envelope: Envelope) {
+        let Envelope {
+            epoch,
+            hlc,
+            wall,
+            session,
+            message,
+        } = envelope;
+        if !self.site.peers.is_known(from) {
+            return;
+        }
+        let ours = self.site.ring.epoch();
+        if epoch != ours && !active(Mutant::StaleEpochAccepted) {
+            self.site.stats.wrong_epoch += 1;
+            if epoch.number == ours.number {
+                self.site.notice(Notice::RingConflict { node: from });
+            }
+            if let Some(op) = awaited_op(&message) {
+                self.site.refuse(from, op, Refusal::WrongEpoch);
+            } else if let Message::Refused(refused) = message
+                && let Some(op) = refused.op
+            {
+                self.site.notify(op, Event::Refused(from, Refusal::WrongEpoch));
+            }
+            return;
+        }
+        self.site.observe_hlc(hlc);
+        self.site.peers.observe(from, session, wall.0, self.site.now);
+        match message {
+            Message::Read(read) => {
+                self.replica.read(
+                    Asker {
+                        node: from,
+                        op: read.op,
+                        attempt: read.attempt,
+                    },
+                    read.want,
+                    &mut self.site,
+                );
+            }
+            Message::Write(write) => self.on_write(from, write),
+            Message::ReadReply(reply) => self
+                .site
+                .notify(reply.op, Event::Read(from, reply.attempt, reply.answer)),
+            Message::WriteReply(reply) => self
+                .site
+                .notify(reply.op, Event::Wrote(from, reply.attempt, reply.result)),
+            Message::Forward(forward) => self.on_forward(from, forward),
+            Message::ForwardReply(reply) => self.site.notify(reply.op, Event::Forwarded(from, reply.outcome)),
+            Message::Refused(refused) => {
+                if let Some(op) = refused.op {
+                    self.rebuild.on_refused(from, op);
+                    self.site.notify(op, Event::Refused(from, refused.reason));
+                }
+            }
+            Message::Boot(boot) => self.boots.on_boot(from, boot, &mut self.site),
+            Message::BootReply(reply) => {
+                if self.boots.on_reply(reply, &mut self.site) == Verdict::Regressed {
+                    self.rebuild_everything();
+                }
+            }
+            Message::Pull(pull) => {
+                let class = self
+                    .site
+                    .bucket(pull.range.bucket)
+                    .map_or(StorageClass::Disk, |bucket| bucket.storage);
+                let (records_max, bytes_max) = (PULL_RECORDS_MAX, PULL_BYTES_MAX);
+                let token = self.site.ask_store(StoreOp::Scan {
+                    range: pull.range,
+                    class,
+                    records_max,
+                    bytes_max,
+                });
+                self.pulls.insert(token, (from, pull.op));
+            }
+            Message::PullReply(reply) => {
+                if self.rebuild.on_page(from, &reply, &mut self.site) {
+                    self.site.stats.rebuilt_records += reply.records.len() as u64;
+                    self.replica.merge_rebuilt(reply.records, &mut self.site);
+                    self.go_on_rebuilding();
+                }
+            }
+            Message::Pulse => {}
+        }
+    }
+
+    fn on_write(&mut self, from: NodeId, write: message::WriteRecords) {
+        let token = write
+            .sessions
+            .iter()
+            .find(|session| session.0 == self.site.id)
+            .map_or(0, |session| session.1);
+        if !self.site.peers.accepts(token) {
+            self.site.refuse(from, write.op, Refusal::StaleSession);
+            return;
+        }
+        if !write.records.iter().all(|record| self.site.is_home(&record.0)) {
+            self.site.refuse(from, write.op, Refusal::NotHome);
+            return;
+        }
+        let asker = write.op.map(|op| Asker {
+            node: from,
+            op,
+            attempt: write.attempt,
+        });
+        self.replica.merge(asker, write.records, &mut self.site);
+    }
+
+    fn on_forward(&mut self, from: NodeId, forward: message::Forward) {
+        let refusal = match &forward.command {
+            Command::Put(put) => crate::coordinator::put::plan_of(put, &self.site),
+            Command::Update(update) => validate::plan(&update.target, &self.site),
+            Command::Get(_)
+            | Command::View(_)
+            | Command::List(_)
+            | Command::Keys(_)
+            | Command::Clear(_)
+            | Command::Batch(_)
+            | Command::Inspect(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
+        }
+        .map(|plan| plan.homes.iter().any(|home| home.node == self.site.id));
+        let reason = match refusal {
+            Ok(false) => Some(Refusal::NotHome),
+            Ok(true) if self.site.can_mint() => None,
+            Ok(true) if self.site.health.full => Some(Refusal::DiskFull),
+            Ok(true) => Some(Refusal::CannotMint),
+            // Its checks fail: run it, so that the client is told which.
+            Err(_) => None,
+        };
+        if let Some(reason) = reason {
+            self.site.refuse(from, Some(forward.op), reason);
+            return;
+        }
+        let deadline_ms = u64::from(forward.deadline_ms.min(TIMEOUT_MS_MAX));
+        let deadline = self.site.now.time.plus_ms(deadline_ms);
+        self.begin(Origin::Forwarder(from, forward.op), forward.command, deadline, true);
+    }
+
+    fn on_stored(&mut self, token: Token, reply: StoreReply) {
+        if let Some((node, op)) = self.pulls.remove(&token) {
+            let reply = match reply {
+                StoreReply::Page(page) => PullReply {
+                    op,
+                    records: page.records,
+                    next: page.next,
+                    failed: false,
+                },
+                StoreReply::Record(_) | StoreReply::Done | StoreReply::Failed(_) => PullReply {
+                    op,
+                    records: Vec::new(),
+                    next: None,
+                    failed: true,
+                },
+            };
+            self.site.send(&[node], Message::PullReply(reply));
+            return;
+        }
+        if let Some(reply) = self.replica.on_stored(token, reply, &mut self.site) {
+            self.boots.on_stored(token, reply == StoreReply::Done, &mut self.site);
+        }
+    }
+
+    fn on_peer(&mut self, node: NodeId, up: bool) {
+        self.site.peers.set_up(node, up);
+        if up {
+            self.boots.greet(node, &mut self.site);
+        } else {
+            self.rebuild.on_peer_down(node);
+            for id in self.operations.ids() {
+                self.site.notify(id, Event::PeerDown(node));
+            }
+        }
+    }
+
+    /// Everything that waits for time alone.
+    fn on_time(&mut self) {
+        let now = self.site.now;
+        while let Some(due) = self.site.deadlines.pop_due(now.time) {
+            for id in due {
+                self.site.notify(id, Event::Deadline);
+            }
+        }
+        if now.time < self.housekeeping_at {
+            return;
+        }
+        self.housekeeping_at = now.time.plus_ms(HOUSEKEEPING_MS);
+        self.site.on_housekeeping();
+        self.rebuild.on_tick(&self.site);
+        self.go_on_rebuilding();
+        if now.time >= self.pulse_at {
+            self.pulse_at = now.time.plus_ms(PULSE_MS);
+            let peers: Vec<NodeId> = self.site.peers.up().collect();
+            if !peers.is_empty() {
+                self.site.send(&peers, Message::Pulse);
+            }
+        }
+    }
+
+    /// Does what the parts of this node asked of one another, until nothing is left.
+    fn settle(&mut self) {
+        while let Some(local) = self.site.local.pop_front() {
+            match local {
+                Local::Read(op, attempt, want) => {
+                    self.replica.read(
+                        Asker {
+                            node: self.site.id,
+                            op,
+                            attempt,
+                        },
+                        want,
+                        &mut self.site,
+                    );
+                }
+                Local::Merge(write, records) => {
+                    let asker = write.map(|(op, attempt)| Asker {
+                        node: self.site.id,
+                        op,
+                        attempt,
+                    });
+                    self.replica.merge(asker, records, &mut self.site);
+                }
+                Local::Change(op, attempt, changes) => self.replica.change(op, attempt, changes, &mut self.site),
+                Local::Begin(origin, command, deadline) => self.begin(origin, command, deadline, false),
+                Local::Event(op, event) => self.hand(op, event),
+                Local::Finished(origin, outcome) => self.answer(origin, outcome),
+            }
+            if self.site.has_regressed {
+                self.site.has_regressed = false;
+                self.rebuild_everything();
+            }
+        }
+    }
+
+    fn hand(&mut self, id: OpId, event: Event) {
+        let Some(operation) = self.operations.find(id) else {
+            return;
+        };
+        if operation.on(event, &mut self.site) == Progress::Done {
+            self.operations.remove(id);
+        }
+    }
+
+    fn answer(&mut self, origin: Origin, outcome: Outcome) {
+        match origin {
+            Origin::Client(request) => self.reply(request, outcome),
+            Origin::Forwarder(node, op) => {
+                self.site
+                    .send(&[node], Message::ForwardReply(message::ForwardReply { op, outcome }));
+            }
+            Origin::Child(parent, index) => self.site.notify(parent, Event::Child(index, outcome)),
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, outcome: Outcome) {
+        self.site.out.push(Effect::Reply { request, outcome });
+    }
+
+    fn begin_rebuild(&mut self, bucket: &Bucket) {
+        if self.rebuild.begin(bucket, &self.site) {
+            return;
+        }
+        self.replica.set_rebuilding(bucket.id, true);
+        self.site
+            .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket.id, true)));
+        rebuild::announce(bucket.id, true, &mut self.site);
+    }
+
+    fn complete_rebuild(&mut self, bucket: BucketId) {
+        self.replica.set_rebuilding(bucket, false);
+        self.site
+            .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket, false)));
+        rebuild::announce(bucket, false, &mut self.site);
+    }
+
+    /// Asks for the next pages; a bucket is complete once all of them are durable here.
+    fn go_on_rebuilding(&mut self) {
+        self.rebuild.go_on(&mut self.site);
+        if self.replica.is_merging_rebuilt() {
+            return;
+        }
+        for bucket in self.rebuild.take_done() {
+            self.complete_rebuild(bucket);
+        }
+    }
+
+    fn rebuild_everything(&mut self) {
+        let buckets: Vec<Arc<Bucket>> = self.site.catalog.iter().cloned().collect();
+        for bucket in buckets {
+            self.begin_rebuild(&bucket);
+        }
     }
 }
 
-fn todo_stats() -> &'static Stats {
-    static EMPTY: Stats = Stats { requests: 0 };
-    &EMPTY
+/// Whether a bucket's copy can't be relied on after this boot (RULINGS 19).
+fn must_rebuild(bucket: &Bucket, boot: &BootState) -> bool {
+    let unclean = boot.marker.is_none();
+    let is_new = boot.incarnation <= 1;
+    let forgets = bucket.storage == StorageClass::Memory;
+    let may_have_lost = bucket.durability == Durability::Buffered && unclean;
+    bucket.mode == Mode::Available && (is_new || forgets || may_have_lost || boot.rebuilding.contains(&bucket.id))
+}
+
+/// The operation that waits for an answer to this message: a refusal must reach it.
+fn awaited_op(message: &Message) -> Option<Option<OpId>> {
+    match message {
+        Message::Read(read) => Some(Some(read.op)),
+        Message::Write(write) => Some(write.op),
+        Message::Forward(forward) => Some(Some(forward.op)),
+        Message::Pull(pull) => Some(Some(pull.op)),
+        Message::ReadReply(_)
+        | Message::WriteReply(_)
+        | Message::ForwardReply(_)
+        | Message::Refused(_)
+        | Message::Boot(_)
+        | Message::BootReply(_)
+        | Message::PullReply(_)
+        | Message::Pulse => None,
+    }
 }

@@ -179,7 +179,10 @@ impl Failure {
     /// A failure that certainly changed nothing.
     #[must_use]
     pub fn refused(cause: Cause) -> Self {
-        Self { cause, certainty: Certainty::NotApplied }
+        Self {
+            cause,
+            certainty: Certainty::NotApplied,
+        }
     }
 }
 

@@ -64,7 +64,11 @@ impl QuorumSize {
         let n = homes.len() as u8;
         let copies_in = |dc: DcId| homes.iter().filter(|home| home.dc == dc).count() as u8;
         let any = |count: u8| {
-            if count > n { Err(QuorumTooLarge { asked: count, n }) } else { Ok(Need::Any(count)) }
+            if count > n {
+                Err(QuorumTooLarge { asked: count, n })
+            } else {
+                Ok(Need::Any(count))
+            }
         };
         let local_need = |count: fn(u8) -> u8| match copies_in(local) {
             0 => Err(QuorumTooLarge { asked: 1, n: 0 }),
@@ -81,7 +85,9 @@ impl QuorumSize {
                 let mut dcs: SmallVec<[DcId; 2]> = homes.iter().map(|home| home.dc).collect();
                 dcs.sort_unstable();
                 dcs.dedup();
-                Ok(Need::PerDc(dcs.into_iter().map(|dc| (dc, majority(copies_in(dc)))).collect()))
+                Ok(Need::PerDc(
+                    dcs.into_iter().map(|dc| (dc, majority(copies_in(dc)))).collect(),
+                ))
             }
         }
     }
@@ -165,7 +171,10 @@ impl Tally {
     /// A tally in which nobody has answered.
     #[must_use]
     pub fn new(homes: &[Home], need: Need) -> Self {
-        Self { homes: homes.iter().map(|&home| (home, Answer::Waiting)).collect(), need }
+        Self {
+            homes: homes.iter().map(|&home| (home, Answer::Waiting)).collect(),
+            need,
+        }
     }
 
     /// Counts `node`. Counting it again, or a node that is no home, changes nothing.
@@ -196,15 +205,26 @@ impl Tally {
         self.homes.len() as u8
     }
 
+    /// The homes it counts over.
+    #[must_use]
+    pub fn homes(&self) -> SmallVec<[Home; 3]> {
+        self.homes.iter().map(|home| home.0).collect()
+    }
+
     /// Homes that have neither answered nor failed.
     pub fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.homes.iter().filter(|home| home.1 == Answer::Waiting).map(|home| home.0.node)
+        self.homes
+            .iter()
+            .filter(|home| home.1 == Answer::Waiting)
+            .map(|home| home.0.node)
     }
 
     /// True if `node` was counted.
     #[must_use]
     pub fn has_counted(&self, node: NodeId) -> bool {
-        self.homes.iter().any(|home| home.0.node == node && home.1 == Answer::Counted)
+        self.homes
+            .iter()
+            .any(|home| home.0.node == node && home.1 == Answer::Counted)
     }
 
     /// True once every home has answered or failed.
@@ -217,7 +237,12 @@ impl Tally {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let judge = |need: u8, in_scope: &dyn Fn(Home) -> bool| {
-            let of = |answer: Answer| self.homes.iter().filter(|home| home.1 == answer && in_scope(home.0)).count();
+            let of = |answer: Answer| {
+                self.homes
+                    .iter()
+                    .filter(|home| home.1 == answer && in_scope(home.0))
+                    .count()
+            };
             let counted = of(Answer::Counted);
             if counted >= usize::from(need) {
                 Verdict::Reached
@@ -257,7 +282,13 @@ mod tests {
     use super::*;
 
     fn homes(dcs: &[u16]) -> Vec<Home> {
-        dcs.iter().enumerate().map(|(i, &dc)| Home { node: NodeId(i as u32), dc: DcId(dc) }).collect()
+        dcs.iter()
+            .enumerate()
+            .map(|(i, &dc)| Home {
+                node: NodeId(i as u32),
+                dc: DcId(dc),
+            })
+            .collect()
     }
 
     #[test]
@@ -295,13 +326,25 @@ mod tests {
 
     #[test]
     fn more_answers_than_copies_are_refused() {
-        assert_eq!(QuorumSize::Count(4).need(&homes(&[0, 0, 0]), DcId(0)), Err(QuorumTooLarge { asked: 4, n: 3 }));
+        assert_eq!(
+            QuorumSize::Count(4).need(&homes(&[0, 0, 0]), DcId(0)),
+            Err(QuorumTooLarge { asked: 4, n: 3 })
+        );
         assert!(QuorumSize::LocalQuorum.need(&homes(&[1]), DcId(0)).is_err());
     }
 
     #[test]
     fn names_and_numbers_are_read_and_written_alike() {
-        for text in ["1", "9", "one", "quorum", "all", "local_one", "local_quorum", "each_quorum"] {
+        for text in [
+            "1",
+            "9",
+            "one",
+            "quorum",
+            "all",
+            "local_one",
+            "local_quorum",
+            "each_quorum",
+        ] {
             assert_eq!(QuorumSize::parse(text).expect("legal").as_text(), text);
         }
         for text in ["0", "10", "Quorum", ""] {

@@ -16,8 +16,17 @@ pub struct Stamp {
 
 impl Stamp {
     /// Before every write: the value register of a record that holds only an expiry.
-    pub const ZERO: Self =
-        Self { hlc: Hlc::ZERO, dot: Dot { actor: ActorId { node: NodeId(0), life: Life(0), birth: 0 }, counter: 0 } };
+    pub const ZERO: Self = Self {
+        hlc: Hlc::ZERO,
+        dot: Dot {
+            actor: ActorId {
+                node: NodeId(0),
+                life: Life(0),
+                birth: 0,
+            },
+            counter: 0,
+        },
+    };
 }
 
 /// The expiry register: counts only if its clock is at or above the value's.
@@ -78,7 +87,11 @@ impl LwwRecord {
     /// When the record expires, if its expiry register counts.
     #[must_use]
     pub fn expires_at(&self) -> Option<Wall> {
-        if self.expiry.hlc >= self.stamp.hlc { self.expiry.at } else { None }
+        if self.expiry.hlc >= self.stamp.hlc {
+            self.expiry.at
+        } else {
+            None
+        }
     }
 
     /// True if the record's time has come.

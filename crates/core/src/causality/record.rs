@@ -36,9 +36,12 @@ impl Record {
     #[must_use]
     pub fn highest_hlc(&self) -> Hlc {
         match self {
-            Self::Siblings(record) => {
-                record.siblings.iter().map(|sibling| sibling.1.written_at).max().unwrap_or(Hlc::ZERO)
-            }
+            Self::Siblings(record) => record
+                .siblings
+                .iter()
+                .map(|sibling| sibling.1.written_at)
+                .max()
+                .unwrap_or(Hlc::ZERO),
             Self::Lww(record) => record.highest(),
         }
     }
@@ -48,7 +51,11 @@ impl Record {
     pub fn weight(&self) -> usize {
         match self {
             Self::Siblings(record) => {
-                let versions: usize = record.siblings.iter().map(|sibling| sibling.1.payload.bytes() + 64).sum();
+                let versions: usize = record
+                    .siblings
+                    .iter()
+                    .map(|sibling| sibling.1.payload.bytes() + 64)
+                    .sum();
                 versions + 32 * record.seen.entries() + 96 * record.marks.as_slice().len() + 96
             }
             Self::Lww(record) => record.payload.bytes() + 96 * record.marks.as_slice().len() + 128,
@@ -77,9 +84,10 @@ impl Record {
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         match self {
-            Self::Siblings(record) => {
-                record.siblings.iter().all(|sibling| matches!(sibling.1.payload, Payload::Tombstone))
-            }
+            Self::Siblings(record) => record
+                .siblings
+                .iter()
+                .all(|sibling| matches!(sibling.1.payload, Payload::Tombstone)),
             Self::Lww(record) => matches!(record.payload, Payload::Tombstone),
         }
     }

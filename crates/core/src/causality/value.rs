@@ -15,7 +15,10 @@ impl Value {
     /// Bytes without a content type.
     #[must_use]
     pub fn plain(data: Bytes) -> Self {
-        Self { data, content_type: Bytes::new() }
+        Self {
+            data,
+            content_type: Bytes::new(),
+        }
     }
 }
 

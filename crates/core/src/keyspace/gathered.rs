@@ -57,7 +57,11 @@ impl Gathered {
     #[must_use]
     pub fn highest(&self) -> Hlc {
         let records = self.head.iter().chain(self.fields.values());
-        records.map(|record| record.highest()).max().unwrap_or(Hlc::ZERO).max(self.partition_cleared_at)
+        records
+            .map(|record| record.highest())
+            .max()
+            .unwrap_or(Hlc::ZERO)
+            .max(self.partition_cleared_at)
     }
 }
 
@@ -79,8 +83,16 @@ pub fn field_sort_key(field: &[u8]) -> Option<Bytes> {
 pub fn records_wanted(head: &RecordKey, want: &Want) -> ReadWant {
     let whole_key = |records_max| {
         let fields = head.with_sort_key(&[FIELD_PREFIX]);
-        let range = Range { bucket: head.bucket(), start: head.to_bytes(), end: after_prefix(fields.as_bytes()) };
-        ReadWant::Range { range, records_max, bytes_max: PAGE_BYTES_MAX as u32 }
+        let range = Range {
+            bucket: head.bucket(),
+            start: head.to_bytes(),
+            end: after_prefix(fields.as_bytes()),
+        };
+        ReadWant::Range {
+            range,
+            records_max,
+            bytes_max: PAGE_BYTES_MAX as u32,
+        }
     };
     match want {
         Want::Head => whole_key(EXISTENCE_RECORDS_MAX),
@@ -116,9 +128,11 @@ pub fn decides(gathered: &Gathered, want: &Want, wall: Wall) -> bool {
 pub fn want_of(update: &Update) -> Want {
     match update {
         // Whatever was there goes.
-        Update::Set { expiry: ExpiryChange::Clear | ExpiryChange::At(_), return_old: false, .. } => {
-            Want::Fields(Vec::new())
-        }
+        Update::Set {
+            expiry: ExpiryChange::Clear | ExpiryChange::At(_),
+            return_old: false,
+            ..
+        } => Want::Fields(Vec::new()),
         Update::Set { .. }
         | Update::Append(_)
         | Update::SetRange { .. }

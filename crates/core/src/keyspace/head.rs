@@ -40,7 +40,12 @@ impl Head {
     pub(super) fn of(gathered: &Gathered, wall: Wall) -> Self {
         let cleared = gathered.partition_cleared_at;
         let Some(record) = &gathered.head else {
-            return Self { kind: Kind::NoHead, expires_at: None, fields_cleared_at: cleared, wall };
+            return Self {
+                kind: Kind::NoHead,
+                expires_at: None,
+                fields_cleared_at: cleared,
+                wall,
+            };
         };
         // An expiry that was set before the partition was cleared went with the key.
         let expires_at = record.expires_at().filter(|_| record.expiry.hlc > cleared);
@@ -50,7 +55,12 @@ impl Head {
             Payload::HashHead if record.stamp.hlc > cleared => Kind::HashHead,
             Payload::Value(_) | Payload::HashHead | Payload::Tombstone => Kind::NoHead,
         };
-        Self { kind, expires_at, fields_cleared_at: record.cleared_at.max(cleared), wall }
+        Self {
+            kind,
+            expires_at,
+            fields_cleared_at: record.cleared_at.max(cleared),
+            wall,
+        }
     }
 
     /// The bytes of a field, if it shows.
@@ -68,6 +78,9 @@ impl Head {
 
     /// True if one of the gathered fields shows.
     pub(super) fn any_field(&self, gathered: &Gathered) -> bool {
-        gathered.fields.values().any(|record| self.field(Some(record)).is_some())
+        gathered
+            .fields
+            .values()
+            .any(|record| self.field(Some(record)).is_some())
     }
 }

@@ -39,8 +39,18 @@ impl MintStamp for Minter<'_> {
     fn mint(&mut self) -> Stamp {
         let hlc = self.replica.clock.mint(self.replica.wall, self.floor);
         self.replica.counter += 1;
-        let actor = ActorId { node: NodeId(self.replica.node), life: Life(1), birth: 1 };
-        Stamp { hlc, dot: Dot { actor, counter: self.replica.counter } }
+        let actor = ActorId {
+            node: NodeId(self.replica.node),
+            life: Life(1),
+            birth: 1,
+        };
+        Stamp {
+            hlc,
+            dot: Dot {
+                actor,
+                counter: self.replica.counter,
+            },
+        }
     }
 }
 
@@ -100,12 +110,25 @@ impl Replica {
         self.gather(&mut gathered, &want_of(update));
         if let Some(want) = look_again(update, &gathered, self.wall) {
             self.gather(&mut gathered, &want);
-            assert_eq!(look_again(update, &gathered, self.wall), None, "a second look is enough");
+            assert_eq!(
+                look_again(update, &gathered, self.wall),
+                None,
+                "a second look is enough"
+            );
         }
         let (floor, wall) = (gathered.highest(), self.wall);
-        let applied = apply(update, &gathered, wall, VALUE_BYTES_MAX, &mut Minter { replica: self, floor })?;
-        let writes: Vec<_> =
-            applied.writes.into_iter().map(|(sort, record)| (head_key().with_sort_key(&sort), record)).collect();
+        let applied = apply(
+            update,
+            &gathered,
+            wall,
+            VALUE_BYTES_MAX,
+            &mut Minter { replica: self, floor },
+        )?;
+        let writes: Vec<_> = applied
+            .writes
+            .into_iter()
+            .map(|(sort, record)| (head_key().with_sort_key(&sort), record))
+            .collect();
         for (key, record) in &writes {
             self.merge(key, record);
         }
@@ -156,17 +179,28 @@ impl Model {
     }
 
     fn set_expiry(&mut self, at: u64, wall: u64) {
-        if at <= wall { self.forget() } else { self.expires_at = Some(at) }
+        if at <= wall {
+            self.forget()
+        } else {
+            self.expires_at = Some(at)
+        }
     }
 
     fn update(&mut self, update: &Update, wall: u64) -> Result<UpdateReply, Cause> {
         let too_large = |bytes: usize| match bytes > VALUE_BYTES_MAX as usize {
-            true => Err(Cause::ValueTooLarge { limit: u64::from(VALUE_BYTES_MAX), actual: bytes as u64 }),
+            true => Err(Cause::ValueTooLarge {
+                limit: u64::from(VALUE_BYTES_MAX),
+                actual: bytes as u64,
+            }),
             false => Ok(()),
         };
         let integer = |number: usize| Ok(UpdateReply::Integer(number as i64));
         match update {
-            Update::Set { value, expiry, return_old } => {
+            Update::Set {
+                value,
+                expiry,
+                return_old,
+            } => {
                 let old = if *return_old { self.string()? } else { None };
                 too_large(value.len())?;
                 self.content = Some(Content::String(value.to_vec()));
@@ -175,7 +209,11 @@ impl Model {
                     ExpiryChange::Clear => self.expires_at = None,
                     ExpiryChange::At(at) => self.set_expiry(at.0, wall),
                 }
-                Ok(if *return_old { UpdateReply::Value(old.map(Bytes::from)) } else { UpdateReply::Done })
+                Ok(if *return_old {
+                    UpdateReply::Value(old.map(Bytes::from))
+                } else {
+                    UpdateReply::Done
+                })
             }
             Update::Append(data) => {
                 let mut bytes = self.string()?.unwrap_or_default();
@@ -283,14 +321,21 @@ impl Model {
         let expires_at = self.expires_at.map(Wall);
         match &self.content {
             None => KeyView::Absent,
-            Some(Content::String(value)) => KeyView::String { value: Bytes::from(value.clone()), expires_at },
+            Some(Content::String(value)) => KeyView::String {
+                value: Bytes::from(value.clone()),
+                expires_at,
+            },
             Some(Content::Hash(hash)) => {
                 let fields = match want {
                     Want::Head => Vec::new(),
-                    Want::Fields(wanted) => {
-                        wanted.iter().map(|field| (field.clone(), hash.get(field).cloned())).collect()
-                    }
-                    Want::AllFields => hash.iter().map(|(field, value)| (field.clone(), Some(value.clone()))).collect(),
+                    Want::Fields(wanted) => wanted
+                        .iter()
+                        .map(|field| (field.clone(), hash.get(field).cloned()))
+                        .collect(),
+                    Want::AllFields => hash
+                        .iter()
+                        .map(|(field, value)| (field.clone(), Some(value.clone())))
+                        .collect(),
                 };
                 KeyView::Hash { fields, expires_at }
             }
@@ -319,7 +364,11 @@ fn moments() -> impl Strategy<Value = Wall> {
 }
 
 fn expiry_changes() -> impl Strategy<Value = ExpiryChange> {
-    prop_oneof![Just(ExpiryChange::Keep), Just(ExpiryChange::Clear), moments().prop_map(ExpiryChange::At)]
+    prop_oneof![
+        Just(ExpiryChange::Keep),
+        Just(ExpiryChange::Clear),
+        moments().prop_map(ExpiryChange::At)
+    ]
 }
 
 fn updates() -> impl Strategy<Value = Update> {
@@ -355,7 +404,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn wants() -> Vec<Want> {
-    let names: Vec<Bytes> = ["c", "", "missing", "a"].iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
+    let names: Vec<Bytes> = ["c", "", "missing", "a"]
+        .iter()
+        .map(|name| Bytes::from_static(name.as_bytes()))
+        .collect();
     vec![Want::Head, Want::AllFields, Want::Fields(names)]
 }
 

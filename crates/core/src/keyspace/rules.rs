@@ -19,7 +19,17 @@ use crate::time::{Hlc, Wall};
 const NOW: Wall = Wall(1_000);
 
 fn stamp(hlc: u64) -> Stamp {
-    Stamp { hlc: Hlc(hlc), dot: Dot { actor: ActorId { node: NodeId(1), life: Life(1), birth: 1 }, counter: hlc } }
+    Stamp {
+        hlc: Hlc(hlc),
+        dot: Dot {
+            actor: ActorId {
+                node: NodeId(1),
+                life: Life(1),
+                birth: 1,
+            },
+            counter: hlc,
+        },
+    }
 }
 
 fn bytes(text: &'static str) -> Bytes {
@@ -39,15 +49,29 @@ fn deleted(hlc: u64) -> LwwRecord {
 }
 
 fn hash_head(hlc: u64) -> LwwRecord {
-    LwwRecord { stamp: stamp(hlc), payload: Payload::HashHead, ..LwwRecord::default() }
+    LwwRecord {
+        stamp: stamp(hlc),
+        payload: Payload::HashHead,
+        ..LwwRecord::default()
+    }
 }
 
 fn expiry(hlc: u64, at: u64) -> LwwRecord {
-    LwwRecord { expiry: Expiry { hlc: Hlc(hlc), at: Some(Wall(at)) }, ..LwwRecord::default() }
+    LwwRecord {
+        expiry: Expiry {
+            hlc: Hlc(hlc),
+            at: Some(Wall(at)),
+        },
+        ..LwwRecord::default()
+    }
 }
 
 fn field(hlc: u64, text: &'static str) -> LwwRecord {
-    LwwRecord { stamp: stamp(hlc), payload: value(text), ..LwwRecord::default() }
+    LwwRecord {
+        stamp: stamp(hlc),
+        payload: value(text),
+        ..LwwRecord::default()
+    }
 }
 
 /// The key of these writes to its head, and one field `f`.
@@ -80,7 +104,10 @@ fn run(update: &Update, gathered: &Gathered) -> Result<Applied, Cause> {
 }
 
 fn a_hash(fields: &[(&'static str, &'static str)], expires_at: Option<Wall>) -> KeyView {
-    let fields = fields.iter().map(|(name, text)| (bytes(name), Some(bytes(text)))).collect();
+    let fields = fields
+        .iter()
+        .map(|(name, text)| (bytes(name), Some(bytes(text))))
+        .collect();
     KeyView::Hash { fields, expires_at }
 }
 
@@ -99,22 +126,43 @@ fn after(gathered: &Gathered, update: &Update) -> Gathered {
 
 #[test]
 fn a_field_written_beside_a_delete_survives_it_if_its_clock_is_higher() {
-    assert_eq!(whole(&key(&[hash_head(5), deleted(10)], Some(field(11, "v")))), a_hash(&[("f", "v")], None));
-    assert_eq!(whole(&key(&[hash_head(5), deleted(10)], Some(field(10, "v")))), KeyView::Absent);
-    assert_eq!(whole(&key(&[hash_head(5), deleted(10)], Some(field(9, "v")))), KeyView::Absent);
+    assert_eq!(
+        whole(&key(&[hash_head(5), deleted(10)], Some(field(11, "v")))),
+        a_hash(&[("f", "v")], None)
+    );
+    assert_eq!(
+        whole(&key(&[hash_head(5), deleted(10)], Some(field(10, "v")))),
+        KeyView::Absent
+    );
+    assert_eq!(
+        whole(&key(&[hash_head(5), deleted(10)], Some(field(9, "v")))),
+        KeyView::Absent
+    );
 }
 
 #[test]
 fn a_live_string_hides_fields_whatever_their_clock() {
     let gathered = key(&[hash_head(5), string(10, "s")], Some(field(11, "v")));
-    assert_eq!(whole(&gathered), KeyView::String { value: bytes("s"), expires_at: None });
+    assert_eq!(
+        whole(&gathered),
+        KeyView::String {
+            value: bytes("s"),
+            expires_at: None
+        }
+    );
     let hdel = Update::HashDel(vec![bytes("f")]);
     assert_eq!(run(&hdel, &gathered), Err(Cause::WrongType));
 }
 
 #[test]
 fn fields_hidden_by_a_string_do_not_reappear_when_it_expires() {
-    let expiring = LwwRecord { expiry: Expiry { hlc: Hlc(10), at: Some(Wall(999)) }, ..string(10, "s") };
+    let expiring = LwwRecord {
+        expiry: Expiry {
+            hlc: Hlc(10),
+            at: Some(Wall(999)),
+        },
+        ..string(10, "s")
+    };
     let gathered = key(&[expiring], Some(field(11, "v")));
     assert_eq!(whole(&gathered), KeyView::Absent);
     let gathered = after(&gathered, &Update::HashSet(vec![(bytes("g"), bytes("new"))]));
@@ -123,21 +171,53 @@ fn fields_hidden_by_a_string_do_not_reappear_when_it_expires() {
 
 #[test]
 fn an_expiry_counts_only_from_the_clock_of_the_value_on() {
-    let shown = |at| KeyView::String { value: bytes("s"), expires_at: at };
+    let shown = |at| KeyView::String {
+        value: bytes("s"),
+        expires_at: at,
+    };
     assert_eq!(whole(&key(&[string(10, "s"), expiry(9, 5_000)], None)), shown(None));
-    assert_eq!(whole(&key(&[string(10, "s"), expiry(10, 5_000)], None)), shown(Some(Wall(5_000))));
-    assert_eq!(whole(&key(&[string(10, "s"), expiry(11, 5_000)], None)), shown(Some(Wall(5_000))));
-    assert_eq!(whole(&key(&[string(10, "s"), expiry(11, 1_001)], None)), shown(Some(Wall(1_001))));
-    assert_eq!(whole(&key(&[string(10, "s"), expiry(11, 1_000)], None)), KeyView::Absent);
+    assert_eq!(
+        whole(&key(&[string(10, "s"), expiry(10, 5_000)], None)),
+        shown(Some(Wall(5_000)))
+    );
+    assert_eq!(
+        whole(&key(&[string(10, "s"), expiry(11, 5_000)], None)),
+        shown(Some(Wall(5_000)))
+    );
+    assert_eq!(
+        whole(&key(&[string(10, "s"), expiry(11, 1_001)], None)),
+        shown(Some(Wall(1_001)))
+    );
+    assert_eq!(
+        whole(&key(&[string(10, "s"), expiry(11, 1_000)], None)),
+        KeyView::Absent
+    );
 }
 
 #[test]
 fn a_value_written_after_an_expiry_ends_it() {
     let gathered = key(&[string(10, "s"), expiry(11, 5_000)], None);
-    let set = Update::Set { value: bytes("t"), expiry: ExpiryChange::Clear, return_old: false };
-    assert_eq!(whole(&after(&gathered, &set)), KeyView::String { value: bytes("t"), expires_at: None });
-    let keep = Update::Set { value: bytes("t"), expiry: ExpiryChange::Keep, return_old: false };
-    let kept = KeyView::String { value: bytes("t"), expires_at: Some(Wall(5_000)) };
+    let set = Update::Set {
+        value: bytes("t"),
+        expiry: ExpiryChange::Clear,
+        return_old: false,
+    };
+    assert_eq!(
+        whole(&after(&gathered, &set)),
+        KeyView::String {
+            value: bytes("t"),
+            expires_at: None
+        }
+    );
+    let keep = Update::Set {
+        value: bytes("t"),
+        expiry: ExpiryChange::Keep,
+        return_old: false,
+    };
+    let kept = KeyView::String {
+        value: bytes("t"),
+        expires_at: Some(Wall(5_000)),
+    };
     assert_eq!(whole(&after(&gathered, &keep)), kept);
 }
 
@@ -147,7 +227,11 @@ fn clearing_a_partition_takes_heads_fields_and_expiries_at_or_below_its_clock() 
     gathered.partition_cleared_at = Hlc(4);
     assert_eq!(whole(&gathered), a_hash(&[("f", "v")], Some(Wall(5_000))));
     gathered.partition_cleared_at = Hlc(6);
-    assert_eq!(whole(&gathered), a_hash(&[("f", "v")], None), "the field outlived the flush, its head did not");
+    assert_eq!(
+        whole(&gathered),
+        a_hash(&[("f", "v")], None),
+        "the field outlived the flush, its head did not"
+    );
     gathered.partition_cleared_at = Hlc(7);
     assert_eq!(whole(&gathered), KeyView::Absent);
     let mut gathered = key(&[string(10, "s")], None);
@@ -158,9 +242,16 @@ fn clearing_a_partition_takes_heads_fields_and_expiries_at_or_below_its_clock() 
 #[test]
 fn set_and_del_write_the_head_alone_and_clear_the_fields() {
     let gathered = key(&[hash_head(5)], Some(field(7, "v")));
-    let set = Update::Set { value: bytes("s"), expiry: ExpiryChange::At(Wall(2_000)), return_old: false };
+    let set = Update::Set {
+        value: bytes("s"),
+        expiry: ExpiryChange::At(Wall(2_000)),
+        return_old: false,
+    };
     let applied = run(&set, &gathered).expect("applies");
-    assert_eq!(applied.writes, vec![(Bytes::new(), head_write(stamp(101), value("s"), Some(Wall(2_000))))]);
+    assert_eq!(
+        applied.writes,
+        vec![(Bytes::new(), head_write(stamp(101), value("s"), Some(Wall(2_000))))]
+    );
     let applied = run(&Update::Del, &gathered).expect("applies");
     assert_eq!(applied.writes, vec![(Bytes::new(), deleted(101))]);
     assert_eq!(applied.writes[0].1.cleared_at, Hlc(101));
@@ -175,55 +266,103 @@ fn an_update_of_no_key_writes_nothing() {
         Update::GetDel,
         Update::Persist,
         Update::GetEx(ExpiryChange::At(Wall(9_000))),
-        Update::Expire { at: Wall(9_000), condition: ExpireIf::Always },
+        Update::Expire {
+            at: Wall(9_000),
+            condition: ExpireIf::Always,
+        },
         Update::HashDel(vec![bytes("f")]),
-        Update::SetRange { offset: 3, data: Bytes::new() },
+        Update::SetRange {
+            offset: 3,
+            data: Bytes::new(),
+        },
     ] {
         let applied = run(&update, &absent).expect("applies");
         assert!(applied.writes.is_empty(), "{update:?}");
-        assert!(matches!(applied.reply, UpdateReply::Integer(0) | UpdateReply::Value(None)), "{update:?}");
+        assert!(
+            matches!(applied.reply, UpdateReply::Integer(0) | UpdateReply::Value(None)),
+            "{update:?}"
+        );
     }
 }
 
 #[test]
 fn expire_and_persist_write_the_expiry_register_alone() {
     let gathered = key(&[string(10, "s")], None);
-    let expire = Update::Expire { at: Wall(2_000), condition: ExpireIf::Always };
-    assert_eq!(run(&expire, &gathered).expect("applies").writes, vec![(Bytes::new(), expiry(101, 2_000))]);
-    let none = LwwRecord { expiry: Expiry { hlc: Hlc(101), at: None }, ..LwwRecord::default() };
+    let expire = Update::Expire {
+        at: Wall(2_000),
+        condition: ExpireIf::Always,
+    };
+    assert_eq!(
+        run(&expire, &gathered).expect("applies").writes,
+        vec![(Bytes::new(), expiry(101, 2_000))]
+    );
+    let none = LwwRecord {
+        expiry: Expiry {
+            hlc: Hlc(101),
+            at: None,
+        },
+        ..LwwRecord::default()
+    };
     let gathered = key(&[string(10, "s"), expiry(11, 5_000)], None);
-    assert_eq!(run(&Update::Persist, &gathered).expect("applies").writes, vec![(Bytes::new(), none)]);
+    assert_eq!(
+        run(&Update::Persist, &gathered).expect("applies").writes,
+        vec![(Bytes::new(), none)]
+    );
 }
 
 #[test]
 fn an_expiry_of_fields_that_outlived_their_head_brings_a_head_along() {
     let gathered = key(&[deleted(10)], Some(field(11, "v")));
-    let expire = Update::Expire { at: Wall(2_000), condition: ExpireIf::Always };
+    let expire = Update::Expire {
+        at: Wall(2_000),
+        condition: ExpireIf::Always,
+    };
     let applied = run(&expire, &gathered).expect("applies");
     assert_eq!(applied.writes[0].1.payload, Payload::HashHead);
-    assert_eq!(whole(&after(&gathered, &expire)), a_hash(&[("f", "v")], Some(Wall(2_000))));
+    assert_eq!(
+        whole(&after(&gathered, &expire)),
+        a_hash(&[("f", "v")], Some(Wall(2_000)))
+    );
 }
 
 #[test]
 fn a_moment_that_has_passed_deletes_the_key_at_once() {
     let gathered = key(&[string(10, "s")], None);
     for update in [
-        Update::Expire { at: NOW, condition: ExpireIf::Always },
+        Update::Expire {
+            at: NOW,
+            condition: ExpireIf::Always,
+        },
         Update::GetEx(ExpiryChange::At(NOW)),
-        Update::Set { value: bytes("t"), expiry: ExpiryChange::At(NOW), return_old: false },
+        Update::Set {
+            value: bytes("t"),
+            expiry: ExpiryChange::At(NOW),
+            return_old: false,
+        },
     ] {
-        assert_eq!(run(&update, &gathered).expect("applies").writes, vec![(Bytes::new(), deleted(101))], "{update:?}");
+        assert_eq!(
+            run(&update, &gathered).expect("applies").writes,
+            vec![(Bytes::new(), deleted(101))],
+            "{update:?}"
+        );
     }
 }
 
 #[test]
 fn hset_on_a_live_hash_leaves_its_head_and_expiry_alone() {
     let gathered = key(&[hash_head(5), expiry(6, 5_000)], Some(field(7, "v")));
-    let hset = Update::HashSet(vec![(bytes("g"), bytes("1")), (bytes("f"), bytes("2")), (bytes("g"), bytes("3"))]);
+    let hset = Update::HashSet(vec![
+        (bytes("g"), bytes("1")),
+        (bytes("f"), bytes("2")),
+        (bytes("g"), bytes("3")),
+    ]);
     let applied = run(&hset, &gathered).expect("applies");
     let expected = vec![(bytes("\u{1}f"), field(101, "2")), (bytes("\u{1}g"), field(102, "3"))];
     assert_eq!((applied.writes, applied.reply), (expected, UpdateReply::Integer(1)));
-    assert_eq!(whole(&after(&gathered, &hset)), a_hash(&[("f", "2"), ("g", "3")], Some(Wall(5_000))));
+    assert_eq!(
+        whole(&after(&gathered, &hset)),
+        a_hash(&[("f", "2"), ("g", "3")], Some(Wall(5_000)))
+    );
 }
 
 #[test]
@@ -238,7 +377,10 @@ fn hset_on_an_expired_hash_clears_the_old_fields_below_its_own() {
 
 #[test]
 fn a_hash_whose_last_field_is_gone_does_not_lend_its_expiry_to_the_next_one() {
-    let gone = LwwRecord { stamp: stamp(8), ..LwwRecord::default() };
+    let gone = LwwRecord {
+        stamp: stamp(8),
+        ..LwwRecord::default()
+    };
     let hset = Update::HashSet(vec![(bytes("g"), bytes("1"))]);
     let mut gathered = key(&[hash_head(5), expiry(6, 5_000)], None);
     gathered.whole = false;
@@ -257,13 +399,44 @@ fn a_value_beyond_the_limit_is_refused_with_limit_and_size() {
     let too_large = |actual| Err(Cause::ValueTooLarge { limit: 8, actual });
     assert!(run(&Update::Append(bytes("8")), &gathered).is_ok());
     assert_eq!(run(&Update::Append(bytes("89")), &gathered), too_large(9));
-    assert!(run(&Update::SetRange { offset: 7, data: bytes("8") }, &gathered).is_ok());
-    assert_eq!(run(&Update::SetRange { offset: 8, data: bytes("9") }, &gathered), too_large(9));
-    let far = Update::SetRange { offset: u32::MAX, data: bytes("9") };
+    assert!(
+        run(
+            &Update::SetRange {
+                offset: 7,
+                data: bytes("8")
+            },
+            &gathered
+        )
+        .is_ok()
+    );
+    assert_eq!(
+        run(
+            &Update::SetRange {
+                offset: 8,
+                data: bytes("9")
+            },
+            &gathered
+        ),
+        too_large(9)
+    );
+    let far = Update::SetRange {
+        offset: u32::MAX,
+        data: bytes("9"),
+    };
     assert_eq!(run(&far, &gathered), too_large(u64::from(u32::MAX) + 1));
-    let set = Update::Set { value: bytes("123456789"), expiry: ExpiryChange::Clear, return_old: false };
+    let set = Update::Set {
+        value: bytes("123456789"),
+        expiry: ExpiryChange::Clear,
+        return_old: false,
+    };
     assert_eq!(run(&set, &gathered), too_large(9));
-    assert_eq!(run(&Update::HashSet(vec![(bytes("f"), bytes("123456789"))]), &key(&[], None)), too_large(9));
+    assert_eq!(
+        run(
+            &Update::HashSet(vec![(bytes("f"), bytes("123456789"))]),
+            &key(&[], None)
+        ),
+        too_large(9)
+    );
 }
 
 #[test]
@@ -274,7 +447,12 @@ fn a_field_name_beyond_the_limit_is_refused_when_written_and_not_asked_for_when_
     assert!(hset(&fits).is_ok());
     let (limit, actual) = (SORT_KEY_BYTES_MAX as u64, SORT_KEY_BYTES_MAX as u64 + 1);
     assert_eq!(hset(&long), Err(Cause::KeyTooLarge { limit, actual }));
-    assert!(run(&Update::HashDel(vec![long.clone()]), &key(&[hash_head(5)], None)).expect("applies").writes.is_empty());
+    assert!(
+        run(&Update::HashDel(vec![long.clone()]), &key(&[hash_head(5)], None))
+            .expect("applies")
+            .writes
+            .is_empty()
+    );
     let longest = RecordKey::new(PartitionId(0), BucketId(0), 0, &[0; 2_048], b"");
     let ReadWant::Records(keys) = records_wanted(&longest, &Want::Fields(vec![long, fits])) else {
         panic!("named fields are read by name");
@@ -319,22 +497,45 @@ fn a_whole_key_is_read_from_its_head_to_the_end_of_its_fields() {
 
 #[test]
 fn a_read_goes_on_until_the_key_is_decided() {
-    let unfinished = |head: &[LwwRecord], f| Gathered { whole: false, ..key(head, f) };
-    let gone = LwwRecord { stamp: stamp(8), ..LwwRecord::default() };
+    let unfinished = |head: &[LwwRecord], f| Gathered {
+        whole: false,
+        ..key(head, f)
+    };
+    let gone = LwwRecord {
+        stamp: stamp(8),
+        ..LwwRecord::default()
+    };
     let head = |gathered: &Gathered| decides(gathered, &Want::Head, NOW);
     assert!(head(&unfinished(&[string(5, "s")], None)));
     assert!(head(&unfinished(&[hash_head(5)], Some(field(7, "v")))));
-    assert!(head(&unfinished(&[hash_head(5), expiry(6, 999)], None)), "an expired key is absent");
+    assert!(
+        head(&unfinished(&[hash_head(5), expiry(6, 999)], None)),
+        "an expired key is absent"
+    );
     assert!(!head(&unfinished(&[hash_head(5)], Some(gone))));
     assert!(!head(&unfinished(&[], None)));
     assert!(head(&key(&[], None)));
-    assert!(!decides(&unfinished(&[hash_head(5)], Some(field(7, "v"))), &Want::AllFields, NOW));
+    assert!(!decides(
+        &unfinished(&[hash_head(5)], Some(field(7, "v"))),
+        &Want::AllFields,
+        NOW
+    ));
 }
 
 #[test]
 fn an_update_that_replaces_whatever_was_there_reads_the_head_alone() {
-    let set = |expiry, return_old| want_of(&Update::Set { value: bytes("s"), expiry, return_old });
+    let set = |expiry, return_old| {
+        want_of(&Update::Set {
+            value: bytes("s"),
+            expiry,
+            return_old,
+        })
+    };
     assert_eq!(set(ExpiryChange::Clear, false), Want::Fields(Vec::new()));
     assert_eq!(set(ExpiryChange::Clear, true), Want::Head);
-    assert_eq!(set(ExpiryChange::Keep, false), Want::Head, "a hash whose fields are gone has no expiry to keep");
+    assert_eq!(
+        set(ExpiryChange::Keep, false),
+        Want::Head,
+        "a hash whose fields are gone has no expiry to keep"
+    );
 }

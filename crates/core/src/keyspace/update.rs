@@ -32,16 +32,28 @@ pub trait MintStamp {
 /// The registers of a head that replaces everything under its key: SET (a value) and DEL (a tombstone).
 #[must_use]
 pub fn head_write(stamp: Stamp, payload: Payload, expires_at: Option<Wall>) -> LwwRecord {
-    LwwRecord { payload, cleared_at: stamp.hlc, ..hash_head(stamp, expires_at) }
+    LwwRecord {
+        payload,
+        cleared_at: stamp.hlc,
+        ..hash_head(stamp, expires_at)
+    }
 }
 
 /// The registers of a hash's head. An older expiry ends with the new stamp.
 fn hash_head(stamp: Stamp, expires_at: Option<Wall>) -> LwwRecord {
     let expiry = match expires_at {
-        Some(at) => Expiry { hlc: stamp.hlc, at: Some(at) },
+        Some(at) => Expiry {
+            hlc: stamp.hlc,
+            at: Some(at),
+        },
         None => Expiry::default(),
     };
-    LwwRecord { stamp, payload: Payload::HashHead, expiry, ..LwwRecord::default() }
+    LwwRecord {
+        stamp,
+        payload: Payload::HashHead,
+        expiry,
+        ..LwwRecord::default()
+    }
 }
 
 /// Applies `update` to what was gathered.
@@ -57,9 +69,21 @@ pub fn apply(
 ) -> Result<Applied, Cause> {
     let head = Head::of(gathered, wall);
     let exists = matches!(head.kind, Kind::String(_)) || head.any_field(gathered);
-    let mut key = Key { gathered, head, exists, wall, value_bytes_max, stamps, writes: Vec::new() };
+    let mut key = Key {
+        gathered,
+        head,
+        exists,
+        wall,
+        value_bytes_max,
+        stamps,
+        writes: Vec::new(),
+    };
     let reply = match update {
-        Update::Set { value, expiry, return_old } => key.set(value, *expiry, *return_old)?,
+        Update::Set {
+            value,
+            expiry,
+            return_old,
+        } => key.set(value, *expiry, *return_old)?,
         Update::Append(data) => key.append(data)?,
         Update::SetRange { offset, data } => key.set_range(*offset, data)?,
         Update::GetDel => {
@@ -81,7 +105,10 @@ pub fn apply(
         Update::HashSet(pairs) => key.hash_set(pairs)?,
         Update::HashDel(fields) => key.hash_delete(fields)?,
     };
-    Ok(Applied { writes: key.writes, reply })
+    Ok(Applied {
+        writes: key.writes,
+        reply,
+    })
 }
 
 /// A key while an update is applied to it.
@@ -113,7 +140,11 @@ impl Key<'_> {
 
     fn check_size(&self, bytes: usize) -> Result<(), Cause> {
         let (limit, actual) = (u64::from(self.value_bytes_max), bytes as u64);
-        if actual > limit { Err(Cause::ValueTooLarge { limit, actual }) } else { Ok(()) }
+        if actual > limit {
+            Err(Cause::ValueTooLarge { limit, actual })
+        } else {
+            Ok(())
+        }
     }
 
     fn write_head(&mut self, record: LwwRecord) {
@@ -132,8 +163,14 @@ impl Key<'_> {
 
     /// Sets the expiry register alone, so that a concurrent write of the value keeps its own.
     fn write_expiry(&mut self, at: Option<Wall>) {
-        let expiry = Expiry { hlc: self.stamps.mint().hlc, at };
-        self.write_head(LwwRecord { expiry, ..LwwRecord::default() });
+        let expiry = Expiry {
+            hlc: self.stamps.mint().hlc,
+            at,
+        };
+        self.write_head(LwwRecord {
+            expiry,
+            ..LwwRecord::default()
+        });
     }
 
     fn expire_at(&mut self, at: Wall) {
@@ -157,7 +194,11 @@ impl Key<'_> {
             ExpiryChange::At(at) if at <= self.wall => self.delete(),
             ExpiryChange::At(at) => self.write_string(value.clone(), Some(at)),
         }
-        Ok(if return_old { UpdateReply::Value(old) } else { UpdateReply::Done })
+        Ok(if return_old {
+            UpdateReply::Value(old)
+        } else {
+            UpdateReply::Done
+        })
     }
 
     fn append(&mut self, data: &Bytes) -> Result<UpdateReply, Cause> {
@@ -228,13 +269,22 @@ impl Key<'_> {
     }
 
     fn shows(&self, field: &Bytes) -> bool {
-        self.head.field(self.gathered.fields.get(field).map(AsRef::as_ref)).is_some()
+        self.head
+            .field(self.gathered.fields.get(field).map(AsRef::as_ref))
+            .is_some()
     }
 
     fn write_field(&mut self, field: &Bytes, payload: Payload) {
         let sort_key = field_sort_key(field).expect("field names were checked");
         let stamp = self.stamps.mint();
-        self.writes.push((sort_key, LwwRecord { stamp, payload, ..LwwRecord::default() }));
+        self.writes.push((
+            sort_key,
+            LwwRecord {
+                stamp,
+                payload,
+                ..LwwRecord::default()
+            },
+        ));
     }
 
     fn hash_set(&mut self, pairs: &[(Bytes, Bytes)]) -> Result<UpdateReply, Cause> {
@@ -258,7 +308,10 @@ impl Key<'_> {
                 // The new stamp ends the expiry that hides the old fields: they must go by clock. The fields' own stamps
                 // are minted after this one.
                 let stamp = self.stamps.mint();
-                self.write_head(LwwRecord { cleared_at: stamp.hlc, ..hash_head(stamp, None) });
+                self.write_head(LwwRecord {
+                    cleared_at: stamp.hlc,
+                    ..hash_head(stamp, None)
+                });
             }
         }
         let mut added = 0;

@@ -14,13 +14,21 @@ pub fn view(gathered: &Gathered, want: &Want, wall: Wall) -> KeyView {
     let expires_at = head.expires_at;
     let is_hash_head = match &head.kind {
         Kind::Expired => return KeyView::Absent,
-        Kind::String(value) => return KeyView::String { value: value.clone(), expires_at },
+        Kind::String(value) => {
+            return KeyView::String {
+                value: value.clone(),
+                expires_at,
+            };
+        }
         Kind::HashHead => true,
         Kind::NoHead => false,
     };
     let shown = |field: &Bytes| head.field(gathered.fields.get(field).map(AsRef::as_ref));
     match want {
-        Want::Head if head.any_field(gathered) => KeyView::Hash { fields: Vec::new(), expires_at },
+        Want::Head if head.any_field(gathered) => KeyView::Hash {
+            fields: Vec::new(),
+            expires_at,
+        },
         Want::Head => KeyView::Absent,
         Want::Fields(wanted) => {
             let fields: Vec<_> = wanted.iter().map(|field| (field.clone(), shown(field))).collect();
@@ -33,7 +41,11 @@ pub fn view(gathered: &Gathered, want: &Want, wall: Wall) -> KeyView {
         Want::AllFields => {
             let present = |field: &Bytes| shown(field).map(|value| (field.clone(), Some(value)));
             let fields: Vec<_> = gathered.fields.keys().filter_map(present).collect();
-            if fields.is_empty() { KeyView::Absent } else { KeyView::Hash { fields, expires_at } }
+            if fields.is_empty() {
+                KeyView::Absent
+            } else {
+                KeyView::Hash { fields, expires_at }
+            }
         }
     }
 }

@@ -32,7 +32,12 @@ struct Step {
 pub(super) fn level(state: &mut impl Exchange, shares: &[f64]) {
     loop {
         let mut by_excess: Vec<usize> = (0..shares.len()).collect();
-        let excess: Vec<f64> = state.loads().iter().zip(shares).map(|(&load, share)| f64::from(load) - share).collect();
+        let excess: Vec<f64> = state
+            .loads()
+            .iter()
+            .zip(shares)
+            .map(|(&load, share)| f64::from(load) - share)
+            .collect();
         by_excess.sort_by(|&a, &b| excess[b].total_cmp(&excess[a]));
         let least = by_excess.last().map_or(0.0, |&node| excess[node]);
         let mut improved = false;
@@ -60,7 +65,12 @@ pub(super) fn level(state: &mut impl Exchange, shares: &[f64]) {
 /// another.
 fn shortest_chain(state: &impl Exchange, excess: &[f64], from: usize) -> Option<Vec<(usize, usize, usize)>> {
     let mut reached: Vec<Option<Step>> = vec![None; excess.len()];
-    reached[from] = Some(Step { from, partition: 0, merit: 0, depth: 0 });
+    reached[from] = Some(Step {
+        from,
+        partition: 0,
+        merit: 0,
+        depth: 0,
+    });
     let mut frontier = vec![from];
     let mut depth = 0;
     while !frontier.is_empty() {
@@ -69,11 +79,21 @@ fn shortest_chain(state: &impl Exchange, excess: &[f64], from: usize) -> Option<
         for &node in &frontier {
             state.each_exit(node, &mut |to, partition, merit| match &reached[to] {
                 None => {
-                    reached[to] = Some(Step { from: node, partition, merit, depth });
+                    reached[to] = Some(Step {
+                        from: node,
+                        partition,
+                        merit,
+                        depth,
+                    });
                     next.push(to);
                 }
                 Some(step) if step.depth == depth && step.merit < merit => {
-                    reached[to] = Some(Step { from: node, partition, merit, depth });
+                    reached[to] = Some(Step {
+                        from: node,
+                        partition,
+                        merit,
+                        depth,
+                    });
                 }
                 Some(_) => {}
             });

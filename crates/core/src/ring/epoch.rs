@@ -31,13 +31,28 @@ pub fn epoch_of(number: u64, partitions: u32, members: &[Member], catalog: &Cata
     for bucket in catalog.iter() {
         push_bucket(&mut bytes, bucket);
     }
-    RingEpoch { number, hash: XxHash3_64::oneshot(&bytes) }
+    RingEpoch {
+        number,
+        hash: XxHash3_64::oneshot(&bytes),
+    }
 }
 
 fn push_bucket(bytes: &mut Vec<u8>, bucket: &Bucket) {
     // Taken apart in full, so that a field that is added to buckets can't be forgotten here.
-    let Bucket { id, name, mode, n, r, w, conflict, durability, storage, ttl_seconds, value_bytes_max, siblings_max } =
-        bucket;
+    let Bucket {
+        id,
+        name,
+        mode,
+        n,
+        r,
+        w,
+        conflict,
+        durability,
+        storage,
+        ttl_seconds,
+        value_bytes_max,
+        siblings_max,
+    } = bucket;
     bytes.extend_from_slice(&id.0.to_be_bytes());
     push_text(bytes, name);
     bytes.push(match mode {

@@ -145,13 +145,22 @@ impl Draft {
         let now: Vec<Option<u16>> = previous
             .nodes
             .iter()
-            .map(|id| self.topology.nodes.iter().position(|node| node.id == *id).map(|index| index as u16))
+            .map(|id| {
+                self.topology
+                    .nodes
+                    .iter()
+                    .position(|node| node.id == *id)
+                    .map(|index| index as u16)
+            })
             .collect();
         for partition in 0..self.homes.len() {
             let before = previous.homes(PartitionId(partition as u16));
             self.kept[partition] = before.iter().filter_map(|&home| now[usize::from(home)]).collect();
             for node in self.kept[partition].clone() {
-                if self.spread.admits(&self.topology, &self.tallies[partition], usize::from(node)) {
+                if self
+                    .spread
+                    .admits(&self.topology, &self.tallies[partition], usize::from(node))
+                {
                     self.add(partition, usize::from(node));
                 }
             }
@@ -183,7 +192,8 @@ impl Draft {
                 best = Some((progress, index));
             }
         }
-        best.expect("a set of homes that the spread admits can always be completed").1
+        best.expect("a set of homes that the spread admits can always be completed")
+            .1
     }
 
     fn add(&mut self, partition: usize, node: usize) {
@@ -282,7 +292,9 @@ fn least_served(left: &[u16], role: &[u32], held: &[u32], partition: usize, topo
         let node = usize::from(home);
         (f64::from(role[node]) + draw(partition, topology.nodes[node].id)) / f64::from(held[node])
     };
-    (0..left.len()).min_by(|&a, &b| served(left[a]).total_cmp(&served(left[b]))).expect("a home is left")
+    (0..left.len())
+        .min_by(|&a, &b| served(left[a]).total_cmp(&served(left[b])))
+        .expect("a home is left")
 }
 
 impl Exchange for Primaries<'_> {
@@ -301,7 +313,10 @@ impl Exchange for Primaries<'_> {
     fn exchange(&mut self, partition: usize, from: usize, to: usize) {
         let homes = &mut self.homes[partition];
         assert_eq!(usize::from(homes[0]), from, "only the first home gives up the role");
-        let at = homes.iter().position(|&home| usize::from(home) == to).expect("only a home can come first");
+        let at = homes
+            .iter()
+            .position(|&home| usize::from(home) == to)
+            .expect("only a home can come first");
         homes.swap(0, at);
         self.led[from].retain(|&led| led as usize != partition);
         self.led[to].push(partition as u32);

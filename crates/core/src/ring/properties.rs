@@ -20,11 +20,19 @@ fn member(index: usize, dc: u8, rack: u8, capacity: u32) -> Member {
 
 /// Members over one to four data centres and one to six racks in each; `flat`: one rack in all.
 fn clusters(flat: bool) -> impl Strategy<Value = Vec<Member>> {
-    let places = if flat { (1..=1_u8, 1..=1_u8) } else { (1..=4_u8, 1..=6_u8) };
+    let places = if flat {
+        (1..=1_u8, 1..=1_u8)
+    } else {
+        (1..=4_u8, 1..=6_u8)
+    };
     (places, 1..=60_usize, any::<bool>()).prop_flat_map(|((dcs, racks), count, equal)| {
         let capacity = if equal { 1..=1_u32 } else { 1..=8_u32 };
         proptest::collection::vec((0..dcs, 0..racks, capacity), count..=count).prop_map(|places| {
-            places.into_iter().enumerate().map(|(i, (dc, rack, capacity))| member(i, dc, rack, capacity)).collect()
+            places
+                .into_iter()
+                .enumerate()
+                .map(|(i, (dc, rack, capacity))| member(i, dc, rack, capacity))
+                .collect()
         })
     })
 }
@@ -35,7 +43,9 @@ fn partition_counts() -> impl Strategy<Value = u32> {
 
 /// True if moving one copy from a fuller place to one with room would make the counts more even.
 fn could_be_more_even(counts: &[(usize, usize)]) -> bool {
-    counts.iter().any(|&(fuller, _)| counts.iter().any(|&(held, size)| held < size && fuller >= held + 2))
+    counts
+        .iter()
+        .any(|&(fuller, _)| counts.iter().any(|&(held, size)| held < size && fuller >= held + 2))
 }
 
 fn check(placement: &Placement, members: &[Member], partitions: u32, n: u8) -> Result<(), TestCaseError> {
@@ -47,8 +57,11 @@ fn check(placement: &Placement, members: &[Member], partitions: u32, n: u8) -> R
     let copies = usize::from(n).min(members.len());
     prop_assert_eq!(placement.partitions(), partitions);
     for partition in (0..partitions).map(|partition| PartitionId(partition as u16)) {
-        let homes: Vec<&Member> =
-            placement.homes(partition).iter().map(|&home| by_id[&placement.nodes()[usize::from(home)]]).collect();
+        let homes: Vec<&Member> = placement
+            .homes(partition)
+            .iter()
+            .map(|&home| by_id[&placement.nodes()[usize::from(home)]])
+            .collect();
         let distinct: BTreeSet<NodeId> = homes.iter().map(|home| home.id).collect();
         prop_assert_eq!(distinct.len(), copies, "homes are distinct");
         let in_dc = |dc: &str, of: &[&Member]| of.iter().filter(|member| &*member.dc == dc).count();
@@ -57,15 +70,26 @@ fn check(placement: &Placement, members: &[Member], partitions: u32, n: u8) -> R
         prop_assert!(!could_be_more_even(&counts), "data centres {:?}", counts);
         for (dc, racks) in &dcs {
             let in_rack = |rack: &str, of: &[&Member]| of.iter().filter(|m| &*m.dc == *dc && &*m.rack == rack).count();
-            let counts: Vec<_> = racks.iter().map(|rack| (in_rack(rack, &homes), in_rack(rack, &everyone))).collect();
+            let counts: Vec<_> = racks
+                .iter()
+                .map(|rack| (in_rack(rack, &homes), in_rack(rack, &everyone)))
+                .collect();
             prop_assert!(!could_be_more_even(&counts), "racks of {} {:?}", dc, counts);
         }
     }
     let shares = Placement::shares(members, partitions, n);
     let total: f64 = shares.iter().sum();
-    prop_assert!((total - f64::from(partitions) * copies as f64).abs() < 1e-3, "shares add up");
+    prop_assert!(
+        (total - f64::from(partitions) * copies as f64).abs() < 1e-3,
+        "shares add up"
+    );
     for (load, share) in placement.loads().into_iter().zip(&shares) {
-        prop_assert!((f64::from(load) - share).abs() < 1.0 + 1e-3, "load {} of share {}", load, share);
+        prop_assert!(
+            (f64::from(load) - share).abs() < 1.0 + 1e-3,
+            "load {} of share {}",
+            load,
+            share
+        );
     }
     // First homes: each node leads its part of the partitions that it holds.
     let mut leads = vec![0_u32; members.len()];
@@ -74,7 +98,12 @@ fn check(placement: &Placement, members: &[Member], partitions: u32, n: u8) -> R
     }
     for (lead, load) in leads.into_iter().zip(placement.loads()) {
         let share = f64::from(load) / copies as f64;
-        prop_assert!((f64::from(lead) - share).abs() < 1.0 + 1e-3, "leads {} of {}", lead, share);
+        prop_assert!(
+            (f64::from(lead) - share).abs() < 1.0 + 1e-3,
+            "leads {} of {}",
+            lead,
+            share
+        );
     }
     Ok(())
 }
@@ -84,7 +113,9 @@ fn check(placement: &Placement, members: &[Member], partitions: u32, n: u8) -> R
 fn least_moves(before: &Placement, after: &Placement) -> u32 {
     let old: BTreeMap<NodeId, u32> = before.nodes().iter().copied().zip(before.loads()).collect();
     let gains = after.nodes().iter().zip(after.loads());
-    gains.map(|(node, load)| load.saturating_sub(old.get(node).copied().unwrap_or(0))).sum()
+    gains
+        .map(|(node, load)| load.saturating_sub(old.get(node).copied().unwrap_or(0)))
+        .sum()
 }
 
 #[test]
@@ -105,7 +136,10 @@ fn no_node_of_an_even_cluster_holds_five_percent_more_than_its_ideal() {
         if count % 3 == 0 {
             let ideal = 3.0 * 1024.0 / count as f64;
             let most = f64::from(placement.loads().into_iter().max().expect("nodes"));
-            assert!(most / ideal <= 1.05 || most - ideal < 1.0, "{count} nodes: {most} of {ideal}");
+            assert!(
+                most / ideal <= 1.05 || most - ideal < 1.0,
+                "{count} nodes: {most} of {ideal}"
+            );
         }
     }
 }

@@ -8,13 +8,20 @@ use crate::ring::spread::{Spread, Topology};
 pub(super) fn shares_of(topology: &Topology, spread: &Spread, partitions: u32) -> Vec<f64> {
     let p = f64::from(partitions);
     let rack_capacity = |rack: usize| -> f64 {
-        topology.nodes_of[rack].iter().map(|&node| f64::from(topology.nodes[node].capacity)).sum()
+        topology.nodes_of[rack]
+            .iter()
+            .map(|&node| f64::from(topology.nodes[node].capacity))
+            .sum()
     };
     let dcs: Vec<Claim> = (0..topology.racks_of.len())
         .map(|dc| {
             let weight = topology.racks_of[dc].iter().map(|&rack| rack_capacity(rack)).sum();
             let least = p * spread.dcs.base[dc] as f64;
-            Claim { weight, least, most: if spread.dcs.has_room[dc] { least + p } else { least } }
+            Claim {
+                weight,
+                least,
+                most: if spread.dcs.has_room[dc] { least + p } else { least },
+            }
         })
         .collect();
     let mut shares = vec![0.0; topology.nodes.len()];
@@ -27,9 +34,17 @@ pub(super) fn shares_of(topology: &Topology, spread: &Spread, partitions: u32) -
                 let base = p * layer.base[at] as f64;
                 let weight = rack_capacity(topology.racks_of[dc][at]);
                 if !layer.has_room[at] {
-                    return Claim { weight, least: base, most: base };
+                    return Claim {
+                        weight,
+                        least: base,
+                        most: base,
+                    };
                 }
-                let least = if layer.extras + 1 == layer.room() { base + raised } else { base };
+                let least = if layer.extras + 1 == layer.room() {
+                    base + raised
+                } else {
+                    base
+                };
                 let most = if layer.extras == 0 { base + raised } else { base + p };
                 Claim { weight, least, most }
             })
@@ -37,8 +52,14 @@ pub(super) fn shares_of(topology: &Topology, spread: &Spread, partitions: u32) -
         for (at, rack_share) in divide(dc_share, &racks).into_iter().enumerate() {
             let nodes = &topology.nodes_of[topology.racks_of[dc][at]];
             let capacity = |&node: &usize| f64::from(topology.nodes[node].capacity);
-            let claims: Vec<Claim> =
-                nodes.iter().map(|node| Claim { weight: capacity(node), least: 0.0, most: p }).collect();
+            let claims: Vec<Claim> = nodes
+                .iter()
+                .map(|node| Claim {
+                    weight: capacity(node),
+                    least: 0.0,
+                    most: p,
+                })
+                .collect();
             for (share, &node) in divide(rack_share, &claims).into_iter().zip(nodes) {
                 shares[node] = share;
             }
@@ -62,14 +83,22 @@ fn divide(total: f64, claims: &[Claim]) -> Vec<f64> {
         let taken: f64 = fixed.iter().flatten().sum();
         let free = |at: &usize| fixed[*at].is_none();
         let weight: f64 = (0..claims.len()).filter(free).map(|at| claims[at].weight).sum();
-        let wanted = |at: usize| if weight > 0.0 { (total - taken) * claims[at].weight / weight } else { 0.0 };
+        let wanted = |at: usize| {
+            if weight > 0.0 {
+                (total - taken) * claims[at].weight / weight
+            } else {
+                0.0
+            }
+        };
         let (mut short, mut over) = (0.0, 0.0);
         for at in (0..claims.len()).filter(free) {
             short += (claims[at].least - wanted(at)).max(0.0);
             over += (wanted(at) - claims[at].most).max(0.0);
         }
         if short <= 1e-9 && over <= 1e-9 {
-            return (0..claims.len()).map(|at| fixed[at].unwrap_or_else(|| wanted(at))).collect();
+            return (0..claims.len())
+                .map(|at| fixed[at].unwrap_or_else(|| wanted(at)))
+                .collect();
         }
         let bounds: Vec<(usize, f64)> = (0..claims.len())
             .filter(free)

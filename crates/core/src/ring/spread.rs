@@ -38,12 +38,24 @@ impl Topology {
         let mut sorted: Vec<&Member> = members.iter().collect();
         sorted.sort_by_key(|member| member.id);
         assert!(!sorted.is_empty(), "a ring has members");
-        assert!(sorted.windows(2).all(|pair| pair[0].id != pair[1].id), "no two members have one id");
+        assert!(
+            sorted.windows(2).all(|pair| pair[0].id != pair[1].id),
+            "no two members have one id"
+        );
         let mut tree: BTreeMap<&str, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
         for (index, member) in sorted.iter().enumerate() {
-            tree.entry(&member.dc).or_default().entry(&member.rack).or_default().push(index);
+            tree.entry(&member.dc)
+                .or_default()
+                .entry(&member.rack)
+                .or_default()
+                .push(index);
         }
-        let place = |member: &&Member| Place { id: member.id, dc: 0, rack: 0, capacity: member.capacity.max(1) };
+        let place = |member: &&Member| Place {
+            id: member.id,
+            dc: 0,
+            rack: 0,
+            capacity: member.capacity.max(1),
+        };
         let mut nodes: Vec<Place> = sorted.iter().map(place).collect();
         let (mut racks_of, mut nodes_of) = (Vec::new(), Vec::new());
         for (dc, racks) in tree.into_values().enumerate() {
@@ -56,7 +68,11 @@ impl Topology {
                 nodes_of.push(members);
             }
         }
-        Self { nodes, racks_of, nodes_of }
+        Self {
+            nodes,
+            racks_of,
+            nodes_of,
+        }
     }
 
     pub(super) fn dc_size(&self, dc: usize) -> usize {
@@ -122,7 +138,12 @@ impl Spread {
             }
             racks.push(layer);
         }
-        Self { copies, dcs, racks, by_rack }
+        Self {
+            copies,
+            dcs,
+            racks,
+            by_rack,
+        }
     }
 
     /// True if the flow can route the homes counted in `tally` and this node, which is not among them.
@@ -195,9 +216,15 @@ mod tests {
     #[test]
     fn copies_fill_places_evenly_as_far_as_each_has_nodes() {
         let layer = Layer::new(7, &[1, 4, 4]);
-        assert_eq!((layer.base, layer.has_room, layer.extras), (vec![1, 3, 3], vec![false, true, true], 0));
+        assert_eq!(
+            (layer.base, layer.has_room, layer.extras),
+            (vec![1, 3, 3], vec![false, true, true], 0)
+        );
         let layer = Layer::new(4, &[5, 5, 5]);
-        assert_eq!((layer.base, layer.has_room, layer.extras), (vec![1, 1, 1], vec![true, true, true], 1));
+        assert_eq!(
+            (layer.base, layer.has_room, layer.extras),
+            (vec![1, 1, 1], vec![true, true, true], 1)
+        );
         let layer = Layer::new(2, &[5, 5, 5]);
         assert_eq!((layer.base, layer.extras), (vec![0, 0, 0], 2));
         let layer = Layer::new(0, &[5]);

@@ -75,7 +75,11 @@ impl Ring {
         let mut names: Vec<&str> = members.iter().map(|member| &*member.dc).collect();
         names.sort_unstable();
         names.dedup();
-        let number = |member: &Member| names.binary_search(&&*member.dc).expect("every data centre was collected");
+        let number = |member: &Member| {
+            names
+                .binary_search(&&*member.dc)
+                .expect("every data centre was collected")
+        };
         let dcs: Vec<DcId> = members.iter().map(|member| DcId(number(member) as u16)).collect();
         let mut ring = Self {
             epoch: epoch_of(1, partitions, &members, catalog),
@@ -89,9 +93,16 @@ impl Ring {
         wanted.sort_unstable();
         wanted.dedup();
         for n in wanted {
-            assert!((1..=REPLICAS_MAX).contains(&n), "a bucket has 1 to {REPLICAS_MAX} copies");
+            assert!(
+                (1..=REPLICAS_MAX).contains(&n),
+                "a bucket has 1 to {REPLICAS_MAX} copies"
+            );
             ring.plan_of[usize::from(n)] = Some(ring.plans.len() as u8);
-            ring.plans.push(Plan::new(Placement::new(&ring.members, partitions, n), &ring.members, &ring.dcs));
+            ring.plans.push(Plan::new(
+                Placement::new(&ring.members, partitions, n),
+                &ring.members,
+                &ring.dcs,
+            ));
         }
         ring
     }
@@ -208,18 +219,28 @@ impl Plan {
         for lap in 0..2 {
             for partition in (0..partitions).rev().map(|partition| PartitionId(partition as u16)) {
                 for &home in placement.homes(partition).iter().rev() {
-                    let at = met.iter().position(|&index| index == home).expect("every member is met");
+                    let at = met
+                        .iter()
+                        .position(|&index| index == home)
+                        .expect("every member is met");
                     met[..=at].rotate_right(1);
                 }
                 if lap == 1 {
-                    let home =
-                        |&index: &u16| Home { node: members[usize::from(index)].id, dc: dcs[usize::from(index)] };
+                    let home = |&index: &u16| Home {
+                        node: members[usize::from(index)].id,
+                        dc: dcs[usize::from(index)],
+                    };
                     order.extend(met[..width].iter().rev().map(home));
                 }
             }
         }
         order.reverse();
-        Self { placement, copies, width, order }
+        Self {
+            placement,
+            copies,
+            width,
+            order,
+        }
     }
 
     fn row(&self, partition: PartitionId) -> &[Home] {
@@ -235,7 +256,13 @@ mod tests {
     use crate::id::BucketId;
 
     fn member(name: &str, dc: &str, rack: &str) -> Member {
-        Member { id: NodeId::of_name(name), name: name.into(), dc: dc.into(), rack: rack.into(), capacity: 1 }
+        Member {
+            id: NodeId::of_name(name),
+            name: name.into(),
+            dc: dc.into(),
+            rack: rack.into(),
+            capacity: 1,
+        }
     }
 
     fn members(count: usize) -> Vec<Member> {
@@ -259,8 +286,11 @@ mod tests {
         let ring = Ring::new(members(3), 64, &catalog());
         let mut hashes = vec![ring.epoch().hash, Ring::new(members(4), 64, &catalog()).epoch().hash];
         hashes.push(Ring::new(members(3), 128, &catalog()).epoch().hash);
-        let changes: [fn(&mut Member); 3] =
-            [|member| member.dc = "dc2".into(), |member| member.rack = "rack2".into(), |member| member.capacity = 2];
+        let changes: [fn(&mut Member); 3] = [
+            |member| member.dc = "dc2".into(),
+            |member| member.rack = "rack2".into(),
+            |member| member.capacity = 2,
+        ];
         for change in changes {
             let mut changed = members(3);
             change(&mut changed[1]);
@@ -293,16 +323,25 @@ mod tests {
     #[test]
     fn the_hash_and_the_homes_of_a_ring_are_these_until_the_placement_version_changes() {
         let racks = ["a", "a", "b", "b", "c"];
-        let members: Vec<Member> =
-            racks.iter().enumerate().map(|(i, rack)| member(&format!("n{}", i + 1), "dc1", rack)).collect();
+        let members: Vec<Member> = racks
+            .iter()
+            .enumerate()
+            .map(|(i, rack)| member(&format!("n{}", i + 1), "dc1", rack))
+            .collect();
         let ring = Ring::new(members, 8, &catalog());
         let names = |partition| -> String {
             let homes = ring.homes(PartitionId(partition), 3);
-            let names: Vec<&str> = homes.iter().map(|home| &*ring.member(home.node).expect("a member").name).collect();
+            let names: Vec<&str> = homes
+                .iter()
+                .map(|home| &*ring.member(home.node).expect("a member").name)
+                .collect();
             names.join(" ")
         };
         let all: Vec<String> = (0..8).map(names).collect();
-        assert_eq!(all.join(", "), "n1 n3 n5, n5 n2 n4, n3 n5 n2, n5 n1 n4, n4 n5 n1, n5 n2 n3, n3 n1 n5, n2 n4 n5");
+        assert_eq!(
+            all.join(", "),
+            "n1 n3 n5, n5 n2 n4, n3 n5 n2, n5 n1 n4, n4 n5 n1, n5 n2 n3, n3 n1 n5, n2 n4 n5"
+        );
         assert_eq!(ring.epoch().hash, 17_352_524_509_591_290_880);
     }
 
@@ -315,7 +354,11 @@ mod tests {
                 assert_eq!(ring.homes(partition, 3).len(), count);
                 assert_eq!(ring.homes(partition, 3), ring.homes(partition, ring.effective_n(3)));
                 assert!(ring.preference_list(partition, 3).fallbacks.is_empty());
-                assert!(ring.members().iter().all(|member| ring.is_home(member.id, partition, 3)));
+                assert!(
+                    ring.members()
+                        .iter()
+                        .all(|member| ring.is_home(member.id, partition, 3))
+                );
             }
         }
     }
@@ -340,13 +383,20 @@ mod tests {
     #[test]
     fn buckets_of_different_n_each_have_their_own_homes() {
         let mut buckets = Bucket::initial();
-        buckets.push(Bucket { n: 5, ..Bucket::available(BucketId(9), "five", Conflict::Lww) });
+        buckets.push(Bucket {
+            n: 5,
+            ..Bucket::available(BucketId(9), "five", Conflict::Lww)
+        });
         let ring = Ring::new(members(7), 64, &Catalog::new(buckets));
         for partition in (0..64).map(PartitionId) {
             assert_eq!(ring.homes(partition, 3).len(), 3);
             assert_eq!(ring.homes(partition, 5).len(), 5);
         }
-        let held: usize = ring.members().iter().map(|member| ring.partitions_of(member.id, 5).count()).sum();
+        let held: usize = ring
+            .members()
+            .iter()
+            .map(|member| ring.partitions_of(member.id, 5).count())
+            .sum();
         assert_eq!(held, 5 * 64);
     }
 
@@ -355,6 +405,10 @@ mod tests {
         let ring = Ring::new(vec![member("a", "west", "r"), member("b", "east", "r")], 4, &catalog());
         assert_eq!(ring.dc_of(NodeId::of_name("a")), DcId(1));
         assert_eq!(ring.dc_of(NodeId::of_name("b")), DcId(0));
-        assert!(ring.homes(PartitionId(0), 3).iter().all(|home| home.dc == ring.dc_of(home.node)));
+        assert!(
+            ring.homes(PartitionId(0), 3)
+                .iter()
+                .all(|home| home.dc == ring.dc_of(home.node))
+        );
     }
 }

@@ -1,0 +1,135 @@
+//! The operations that a node runs for clients. Each is one file that reads top to bottom: what it starts with, what it
+//! does with each answer, how it ends.
+
+use crate::command::Command;
+use crate::id::{NodeId, OpId, RequestId};
+use crate::key::RecordKey;
+use crate::message::{ReadAnswer, Refusal, WriteResult};
+use crate::outcome::Outcome;
+use crate::replica::Changed;
+use crate::site::Site;
+use crate::time::Time;
+
+pub mod batch;
+pub mod forward;
+pub mod found;
+pub mod get;
+pub mod inspect;
+pub mod keys;
+pub mod list;
+pub mod locks;
+pub mod put;
+pub mod read_round;
+pub mod spread;
+pub mod update;
+pub mod validate;
+pub mod view;
+
+/// Who awaits an operation's outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A client of this node.
+    Client(RequestId),
+    /// Another node, which forwarded a client's command.
+    Forwarder(NodeId, OpId),
+    /// A batch of this node.
+    Child(OpId, usize),
+}
+
+/// What every operation has.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta {
+    /// Its name, in every message about it.
+    pub id: OpId,
+    /// Who awaits its outcome.
+    pub origin: Origin,
+    /// When it gives up.
+    pub deadline: Time,
+}
+
+/// What can happen to an operation.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A replica answered a read: which node, which of the operation's reads, what it holds.
+    Read(NodeId, u16, ReadAnswer),
+    /// A replica answered a write: which node, which of the operation's writes, how.
+    Wrote(NodeId, u16, WriteResult),
+    /// The local replica made the changes asked for; they are not durable yet.
+    Changed(Vec<(RecordKey, Changed)>),
+    /// A node did nothing with what it was asked.
+    Refused(NodeId, Refusal),
+    /// A home ran a forwarded command.
+    Forwarded(NodeId, Outcome),
+    /// A connection was lost.
+    PeerDown(NodeId),
+    /// The key's lock is held now.
+    LockGranted,
+    /// A part of a batch is done.
+    Child(usize, Outcome),
+    /// Its time is up.
+    Deadline,
+}
+
+/// Whether an operation goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// It waits for more.
+    Continue,
+    /// It is over; its outcome, if anybody awaits one, was given.
+    Done,
+}
+
+/// One operation in flight.
+#[derive(Debug)]
+pub enum Operation {
+    /// See the file of each.
+    Get(get::Get),
+    /// Puts and deletes.
+    Put(put::Put),
+    /// Redis read-modify-writes.
+    Update(update::Update),
+    /// Redis reads.
+    View(view::View),
+    /// Sort keys of a key.
+    List(list::List),
+    /// Keys of a bucket.
+    Keys(keys::Keys),
+    /// Several commands.
+    Batch(batch::Batch),
+    /// A command that a home runs.
+    Forward(forward::Forward),
+    /// What each home holds.
+    Inspect(inspect::Inspect),
+}
+
+impl Operation {
+    /// Hands an event to the operation.
+    pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
+        match self {
+            Self::Get(operation) => operation.on(event, site),
+            Self::Put(operation) => operation.on(event, site),
+            Self::Update(operation) => operation.on(event, site),
+            Self::View(operation) => operation.on(event, site),
+            Self::List(operation) => operation.on(event, site),
+            Self::Keys(operation) => operation.on(event, site),
+            Self::Batch(operation) => operation.on(event, site),
+            Self::Forward(operation) => operation.on(event, site),
+            Self::Inspect(operation) => operation.on(event, site),
+        }
+    }
+
+    /// Starts the operation of a command that runs at this node; `None` if it was over at once.
+    pub fn start(meta: Meta, command: Command, site: &mut Site) -> Option<Self> {
+        match command {
+            Command::Get(command) => get::Get::start(meta, command, site).map(Self::Get),
+            Command::Put(command) => put::Put::start(meta, command, site).map(Self::Put),
+            Command::Update(command) => update::Update::start(meta, command, site).map(Self::Update),
+            Command::View(command) => view::View::start(meta, command, site).map(Self::View),
+            Command::List(command) => list::List::start(meta, command, site).map(Self::List),
+            Command::Keys(command) => keys::Keys::start(meta, command, site).map(Self::Keys),
+            Command::Batch(command) => batch::Batch::start(meta, command, site).map(Self::Batch),
+            Command::Clear(command) => batch::Batch::start_clear(meta, command, site).map(Self::Batch),
+            Command::Inspect(command) => inspect::Inspect::start(meta, command, site).map(Self::Inspect),
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! A put or delete at a home of its key: sign the new version here, send the whole record to the other homes while the
+//! local commit syncs, answer when w homes hold it durably.
+//!
+//! ```text
+//! (reads first: request ids, Redis SET on siblings) ─▶ signing ─▶ spreading ─w durable─▶ answered
+//!                                                        ▲  outbid (lww) │
+//!                                                        └───────────────┘
+//! ```
+
+use std::sync::Arc;
+
+use twox_hash::XxHash3_64;
+
+use crate::bucket::{Bucket, Conflict};
+use crate::causality::{ClientContext, Payload, Record};
+use crate::command::{self, PutAction, PutContext, Ttl};
+use crate::coordinator::read_round::{ReadRound, RoundState};
+use crate::coordinator::spread::{Spread, SpreadState};
+use crate::coordinator::validate::{self, Plan};
+use crate::coordinator::{Event, Meta, Progress};
+use crate::id::ClientRequestId;
+use crate::key::RecordKey;
+use crate::limits::{CONTENT_TYPE_BYTES_MAX, REMINTS_MAX};
+use crate::message::{ReadWant, WriteResult};
+use crate::mutants::{Mutant, active};
+use crate::outcome::{Cause, Certainty, Failure, Outcome, Written};
+use crate::quorum::Need;
+use crate::replica::change::{Change, Changed, Put as SignedPut, PutKind, Signed};
+use crate::site::Site;
+use crate::time::{Hlc, Wall};
+
+/// A put in flight.
+#[derive(Debug)]
+pub struct Put {
+    meta: Meta,
+    plan: Plan,
+    need: Need,
+    command: command::Put,
+    body: u64,
+    expires_at: Option<Wall>,
+    base: Option<Arc<Record>>,
+    floor: Hlc,
+    /// Counts what was signed: 1, and one more each time it was outbid.
+    attempt: u16,
+    signed: Signed,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Reading(ReadRound),
+    Signing,
+    Spreading(Spread),
+}
+
+impl Put {
+    /// Checks, then reads first if the put needs it, else signs.
+    pub fn start(meta: Meta, command: command::Put, site: &mut Site) -> Option<Self> {
+        match Self::prepare(meta, command, site) {
+            Ok(mut put) => {
+                let progress = if put.reads_first() {
+                    put.read(site)
+                } else {
+                    put.sign(site)
+                };
+                (progress == Progress::Continue).then_some(put)
+            }
+            Err(failure) => validate::fail(meta, failure, site),
+        }
+    }
+
+    /// An answer, a loss, or the deadline.
+    pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
+        match (&mut self.stage, event) {
+            (Stage::Reading(round), event) => {
+                let state = round.on(event, site);
+                self.on_read(state, site)
+            }
+            (Stage::Signing, Event::Changed(changes)) => self.on_signed(changes, site),
+            (Stage::Signing, Event::Deadline) => {
+                // The local replica may still sign it.
+                let cause = Cause::Deadline {
+                    needed: self.need.count(),
+                    answered: 0,
+                    n: self.plan.homes.len() as u8,
+                };
+                self.finish(
+                    Outcome::Failed(Failure {
+                        cause,
+                        certainty: Certainty::Unknown,
+                    }),
+                    site,
+                )
+            }
+            (Stage::Signing, Event::Wrote(from, attempt, result)) if from == site.id && attempt == self.attempt => {
+                self.refused_locally(&result, site)
+            }
+            (Stage::Signing, _) => Progress::Continue,
+            (Stage::Spreading(spread), event) => {
+                let state = spread.on(event, site);
+                self.on_spread(state, site)
+            }
+        }
+    }
+
+    fn prepare(meta: Meta, command: command::Put, site: &mut Site) -> Result<Self, Failure> {
+        let plan = plan_of(&command, site)?;
+        check(&command, &plan.bucket)?;
+        let need = plan.write_need(&command.options, site)?;
+        validate::reachable(&plan.homes, &need, site)?;
+        let expires_at = expires_at(&command.action, &plan.bucket, site);
+        let floor = match &command.context {
+            PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
+            PutContext::Seen(ClientContext::Dots(_)) | PutContext::Blind | PutContext::ReadFirst => Hlc::ZERO,
+        };
+        let body = body_hash(&command);
+        let stage = Stage::Signing;
+        let (base, attempt, signed) = (None, 0, Signed::Nothing);
+        Ok(Self {
+            meta,
+            plan,
+            need,
+            command,
+            body,
+            expires_at,
+            base,
+            floor,
+            attempt,
+            signed,
+            stage,
+        })
+    }
+
+    /// A client request id may have been answered by another home; Redis SET on siblings replaces what a quorum holds.
+    fn reads_first(&self) -> bool {
+        self.command.request.is_some() || matches!(self.command.context, PutContext::ReadFirst)
+    }
+
+    fn read(&mut self, site: &mut Site) -> Progress {
+        let n = self.plan.homes.len() as u8;
+        let overlap = (n + 1).saturating_sub(self.need.count()).max(1);
+        let need = match self.plan.read_need(&self.command.options, site) {
+            Ok(need) if self.command.request.is_none() => need,
+            // As many as meet any w homes, or all that can be reached: a first put must not fail for want of a lookup.
+            Ok(_) => {
+                let reachable = self
+                    .plan
+                    .homes
+                    .iter()
+                    .filter(|home| site.is_reachable(home.node))
+                    .count() as u8;
+                Need::Any(overlap.min(reachable))
+            }
+            Err(failure) => return self.finish(Outcome::Failed(failure), site),
+        };
+        let want = ReadWant::Records(vec![self.plan.key.clone()]);
+        let round = ReadRound::start(self.meta, &self.plan.homes, need, &want, false, site);
+        self.stage = Stage::Reading(round);
+        let Stage::Reading(round) = &mut self.stage else {
+            return Progress::Continue;
+        };
+        let state = round.state(site);
+        self.on_read(state, site)
+    }
+
+    fn on_read(&mut self, state: RoundState, site: &mut Site) -> Progress {
+        let Stage::Reading(round) = &self.stage else {
+            return Progress::Continue;
+        };
+        match state {
+            RoundState::Pending => Progress::Continue,
+            RoundState::Failed(cause) => self.fail(cause, site),
+            RoundState::Ready => {
+                self.base = round.merged().record(&self.plan.key).cloned();
+                self.sign(site)
+            }
+        }
+    }
+
+    fn sign(&mut self, site: &mut Site) -> Progress {
+        self.stage = Stage::Signing;
+        self.attempt += 1;
+        let payload = match &self.command.action {
+            PutAction::Value(value, _) => Payload::Value(value.clone()),
+            PutAction::Delete | PutAction::ClearPartition => Payload::Tombstone,
+        };
+        let kind = match (&self.command.action, self.plan.bucket.conflict) {
+            (PutAction::ClearPartition, _) => PutKind::ClearPartition,
+            (_, Conflict::Lww) => PutKind::Lww {
+                floor: self.floor,
+                is_head: self.command.target.sort.is_empty(),
+            },
+            (_, Conflict::Siblings) => PutKind::Siblings {
+                context: match &self.command.context {
+                    PutContext::ReadFirst => None,
+                    context => Some(context.dots().cloned().unwrap_or_default()),
+                },
+                siblings_max: self.plan.bucket.siblings_max,
+            },
+        };
+        let request = self.command.request.clone().map(|id| (id, self.body));
+        let put = SignedPut {
+            base: self.base.clone(),
+            payload,
+            expires_at: self.expires_at,
+            kind,
+            request,
+        };
+        site.ask_change(
+            self.meta.id,
+            self.attempt,
+            vec![(self.plan.key.clone(), Change::Put(Box::new(put)))],
+        );
+        Progress::Continue
+    }
+
+    fn on_signed(&mut self, changes: Vec<(RecordKey, Changed)>, site: &mut Site) -> Progress {
+        let Some((key, changed)) = changes.into_iter().next() else {
+            return Progress::Continue;
+        };
+        let (record, signed) = match changed {
+            Changed::New { record, signed } => (record, signed),
+            Changed::Unchanged {
+                record: Some(record),
+                signed,
+            } => (record, signed),
+            Changed::Unchanged { record: None, .. } => return self.refused_locally(&WriteResult::Failed, site),
+            Changed::Refused(failure) => return self.finish(Outcome::Failed(failure), site),
+        };
+        self.signed = signed;
+        let record = self.as_sent(record);
+        let spread = Spread::start(
+            self.meta,
+            self.attempt,
+            &self.plan.homes,
+            self.need.clone(),
+            vec![(key, record)],
+            site,
+        );
+        let state = spread.state();
+        self.stage = Stage::Spreading(spread);
+        self.on_spread(state, site)
+    }
+
+    fn on_spread(&mut self, state: SpreadState, site: &mut Site) -> Progress {
+        let Stage::Spreading(spread) = &self.stage else {
+            return Progress::Continue;
+        };
+        match state {
+            SpreadState::Pending => Progress::Continue,
+            SpreadState::Reached => {
+                let written = Written {
+                    context: self.context(),
+                    answered: spread.answered(),
+                };
+                self.finish(Outcome::Written(written), site)
+            }
+            SpreadState::Outbid(stamp) if self.attempt <= REMINTS_MAX && self.command.request.is_none() => {
+                self.floor = self.floor.max(stamp.hlc);
+                site.stats.remints += 1;
+                self.sign(site)
+            }
+            SpreadState::Outbid(_) => {
+                // Others write faster than this put can pass them: it is one of several concurrent writes, and it lost.
+                let written = Written {
+                    context: self.context(),
+                    answered: spread.answered(),
+                };
+                self.finish(Outcome::Written(written), site)
+            }
+            SpreadState::Failed(failure) => self.finish(Outcome::Failed(failure), site),
+        }
+    }
+
+    /// What the client has seen plus its own dot, and nothing of what it has not (RULINGS 1).
+    fn context(&self) -> ClientContext {
+        match (&self.signed, self.plan.bucket.conflict) {
+            (Signed::Nothing, Conflict::Siblings) => ClientContext::Dots(crate::causality::Context::new()),
+            (signed, _) => signed.client_context(),
+        }
+    }
+
+    /// The whole record; the mutant sends the new version alone.
+    fn as_sent(&self, record: Arc<Record>) -> Arc<Record> {
+        if active(Mutant::OnlyNewVersionSent)
+            && let (Record::Siblings(whole), Signed::Dot(dot, _)) = (&*record, &self.signed)
+        {
+            let mut alone = whole.clone();
+            alone.siblings.retain(|sibling| sibling.0 == *dot);
+            return Arc::new(Record::Siblings(alone));
+        }
+        record
+    }
+
+    /// The local store refused: nothing was signed.
+    fn refused_locally(&mut self, result: &WriteResult, site: &mut Site) -> Progress {
+        match result {
+            WriteResult::Done { .. } => Progress::Continue,
+            WriteResult::DiskFull => self.fail(Cause::DiskFull, site),
+            WriteResult::Failed => self.fail(Cause::Unavailable("this node's store is out of service".into()), site),
+        }
+    }
+
+    fn fail(&mut self, cause: Cause, site: &mut Site) -> Progress {
+        self.finish(Outcome::Failed(Failure::refused(cause)), site)
+    }
+
+    fn finish(&mut self, outcome: Outcome, site: &mut Site) -> Progress {
+        site.finish(self.meta.origin, outcome);
+        Progress::Done
+    }
+}
+
+/// Checks a put's target, which for a partition head is the partition's number.
+///
+/// # Errors
+/// As `validate::plan`.
+pub fn plan_of(command: &command::Put, site: &Site) -> Result<Plan, Failure> {
+    if command.action != PutAction::ClearPartition {
+        return validate::plan(&command.target, site);
+    }
+    let bucket = validate::bucket(command.target.bucket, site)?;
+    let Ok(number) = <[u8; 2]>::try_from(&command.target.key[..]) else {
+        return Err(Failure::refused(Cause::BadRequest(
+            "a partition is named by two bytes".into(),
+        )));
+    };
+    let partition = crate::id::PartitionId(u16::from_be_bytes(number));
+    if u32::from(partition.0) >= site.ring.partitions() {
+        return Err(Failure::refused(Cause::BadRequest(format!(
+            "there is no partition {}",
+            partition.0
+        ))));
+    }
+    let homes = site.ring.homes(partition, bucket.n);
+    Ok(Plan {
+        key: RecordKey::partition_head(partition, bucket.id),
+        bucket,
+        homes,
+    })
+}
+
+fn check(command: &command::Put, bucket: &Bucket) -> Result<(), Failure> {
+    if let PutAction::Value(value, _) = &command.action {
+        let limit = u64::from(bucket.value_bytes_max);
+        let actual = value.data.len() as u64;
+        if actual > limit {
+            return Err(Failure::refused(Cause::ValueTooLarge { limit, actual }));
+        }
+        if value.content_type.len() > CONTENT_TYPE_BYTES_MAX {
+            let text = format!("the content type is longer than {CONTENT_TYPE_BYTES_MAX} bytes");
+            return Err(Failure::refused(Cause::BadRequest(text)));
+        }
+    }
+    match (&command.context, bucket.conflict) {
+        (PutContext::Seen(ClientContext::Dots(_)), Conflict::Lww) => Err(Failure::refused(Cause::BadContext(
+            "the context is of a bucket that keeps siblings; this bucket is last-writer-wins".into(),
+        ))),
+        (PutContext::Seen(ClientContext::Clock(_)), Conflict::Siblings) => Err(Failure::refused(Cause::BadContext(
+            "the context is of a last-writer-wins bucket; this bucket keeps siblings".into(),
+        ))),
+        (PutContext::Seen(_) | PutContext::Blind | PutContext::ReadFirst, _) => Ok(()),
+    }
+}
+
+fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wall> {
+    let PutAction::Value(_, ttl) = action else { return None };
+    match ttl {
+        Ttl::Never => None,
+        Ttl::At(at) => Some(*at),
+        Ttl::AfterMs(ms) => Some(Wall(site.now.wall.0.saturating_add(*ms))),
+        Ttl::BucketDefault => bucket
+            .ttl_seconds
+            .map(|seconds| Wall(site.now.wall.0.saturating_add(seconds.saturating_mul(1_000)))),
+    }
+}
+
+/// What a repeated request id must repeat: the action, the value and the context. The expiry is left out: it is absolute
+/// by now, and a retry comes later.
+fn body_hash(command: &command::Put) -> u64 {
+    if command.request.is_none() {
+        return 0;
+    }
+    let mut bytes = Vec::new();
+    match &command.action {
+        PutAction::Value(value, _) => {
+            bytes.push(1);
+            bytes.extend_from_slice(&(value.content_type.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&value.content_type);
+            bytes.extend_from_slice(&value.data);
+        }
+        PutAction::Delete => bytes.push(2),
+        PutAction::ClearPartition => bytes.push(3),
+    }
+    if let Some(context) = command.context.dots() {
+        for (actor, counter) in context.vector() {
+            bytes.extend_from_slice(&actor.life.0.to_le_bytes());
+            bytes.extend_from_slice(&actor.birth.to_le_bytes());
+            bytes.extend_from_slice(&counter.to_le_bytes());
+        }
+    }
+    XxHash3_64::oneshot(&bytes)
+}
+
+/// True if a retry of this put at another home can be told from a second put.
+#[must_use]
+pub fn is_idempotent(request: Option<&ClientRequestId>) -> bool {
+    request.is_some() || active(Mutant::ForwardMintedTwice)
+}

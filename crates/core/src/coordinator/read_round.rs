@@ -1,0 +1,360 @@
+//! One question put to all homes of a partition: counts who has answered, merges what they hold, writes back before a
+//! strict answer, and mends the homes that were behind once it is over. Gets, views, listings and updates all read so.
+//!
+//! ```text
+//! ask all homes ──r counted──▶ (strict: too few homes hold it ──write back──▶) ready ──all answered──▶ repair
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::causality::Record;
+use crate::coordinator::{Event, Meta};
+use crate::id::{BucketId, NodeId, PartitionId};
+use crate::key::RecordKey;
+use crate::message::{ReadAnswer, ReadWant, Refusal, WriteResult};
+use crate::mutants::{Mutant, active};
+use crate::outcome::{Answered, Cause};
+use crate::quorum::{Home, Need, Tally, Verdict};
+use crate::site::Site;
+use crate::time::Hlc;
+
+/// The attempt number of write-backs; an operation's own writes are numbered from 1.
+const WRITE_BACK: u16 = 0;
+
+/// Records to send to a home.
+type Records = Vec<(RecordKey, Arc<Record>)>;
+
+/// Where a round stands.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RoundState {
+    /// More answers are needed.
+    Pending,
+    /// The answer may be given.
+    Ready,
+    /// It can't be given.
+    Failed(Cause),
+}
+
+/// What the homes hold together.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Merged {
+    /// In key order; for a range, only what every counted answer covers.
+    pub records: Records,
+    /// For a range: complete below this name; `None` to its end.
+    pub complete_up_to: Option<Bytes>,
+    cleared: Vec<(PartitionId, BucketId, Hlc)>,
+}
+
+impl Merged {
+    /// The record of this name.
+    #[must_use]
+    pub fn record(&self, key: &RecordKey) -> Option<&Arc<Record>> {
+        self.records
+            .iter()
+            .find(|record| record.0 == *key)
+            .map(|record| &record.1)
+    }
+
+    /// `cleared_at` of the key's partition.
+    #[must_use]
+    pub fn cleared_at(&self, key: &RecordKey) -> Hlc {
+        let of_key = self
+            .cleared
+            .iter()
+            .filter(|entry| entry.0 == key.partition() && entry.1 == key.bucket());
+        of_key.map(|entry| entry.2).max().unwrap_or(Hlc::ZERO)
+    }
+}
+
+#[derive(Debug)]
+struct WriteBack {
+    records: Records,
+    holders: Tally,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ReadRound {
+    meta: Meta,
+    attempt: u16,
+    is_range: bool,
+    tally: Tally,
+    answers: SmallVec<[(NodeId, ReadAnswer); 3]>,
+    strict: bool,
+    write_back: Option<WriteBack>,
+}
+
+impl ReadRound {
+    /// Asks every reachable home; the others have failed already.
+    #[must_use]
+    pub fn start(meta: Meta, homes: &[Home], need: Need, want: &ReadWant, strict: bool, site: &mut Site) -> Self {
+        let mut tally = Tally::new(homes, need);
+        let mut ask: SmallVec<[NodeId; 3]> = SmallVec::new();
+        for home in homes {
+            if site.is_reachable(home.node) {
+                ask.push(home.node);
+            } else {
+                tally.fail(home.node);
+            }
+        }
+        let attempt = site.next_attempt();
+        site.ask_reads(&ask, meta.id, attempt, want);
+        let is_range = matches!(want, ReadWant::Range { .. });
+        Self {
+            meta,
+            attempt,
+            is_range,
+            tally,
+            answers: SmallVec::new(),
+            strict,
+            write_back: None,
+        }
+    }
+
+    /// Hands over an event and says where the round stands. Events that are none of its business change nothing.
+    pub fn on(&mut self, event: Event, site: &mut Site) -> RoundState {
+        match event {
+            Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer),
+            Event::Refused(from, reason) => self.on_refused(from, reason, site),
+            Event::PeerDown(node) => self.on_failed(node),
+            Event::Wrote(from, WRITE_BACK, result) => self.on_written_back(from, &result),
+            Event::Deadline => return RoundState::Failed(self.deadline()),
+            Event::Read(..)
+            | Event::Wrote(..)
+            | Event::Changed(_)
+            | Event::Forwarded(..)
+            | Event::LockGranted
+            | Event::Child(..) => {}
+        }
+        self.state(site)
+    }
+
+    /// Where the round stands; starts the write-back when a strict answer needs one.
+    pub fn state(&mut self, site: &mut Site) -> RoundState {
+        match self.verdict() {
+            Verdict::Pending => return RoundState::Pending,
+            Verdict::Unreachable => return RoundState::Failed(self.not_enough()),
+            Verdict::Reached => {}
+        }
+        if !self.strict {
+            return RoundState::Ready;
+        }
+        if self.write_back.is_none() {
+            self.start_write_back(site);
+        }
+        let verdict = self
+            .write_back
+            .as_ref()
+            .map_or(Verdict::Reached, |back| back.holders.verdict());
+        match verdict {
+            Verdict::Reached => RoundState::Ready,
+            Verdict::Pending => RoundState::Pending,
+            Verdict::Unreachable => RoundState::Failed(self.not_enough()),
+        }
+    }
+
+    /// What the homes that answered hold together.
+    #[must_use]
+    pub fn merged(&self) -> Merged {
+        let mut merged = Merged::default();
+        for (node, answer) in &self.answers {
+            merged.cleared.extend_from_slice(&answer.cleared);
+            if self.is_range && self.tally.has_counted(*node) {
+                merged.complete_up_to = smaller(merged.complete_up_to, answer.complete_up_to.clone());
+            }
+        }
+        let mut all: Records = self
+            .answers
+            .iter()
+            .flat_map(|(_, answer)| answer.records.iter().cloned())
+            .collect();
+        if self.answers.len() > 1 {
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        for (key, record) in all {
+            if merged
+                .complete_up_to
+                .as_ref()
+                .is_some_and(|end| key.as_bytes() >= &end[..])
+            {
+                continue;
+            }
+            match merged.records.last_mut() {
+                Some(last) if last.0 == key => merge_into(&mut last.1, &record),
+                Some(_) | None => merged.records.push((key, record)),
+            }
+        }
+        merged
+    }
+
+    /// True once every home has answered or failed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.tally.is_complete()
+    }
+
+    /// Whose answers count so far.
+    #[must_use]
+    pub fn answered(&self) -> Answered {
+        Answered {
+            answered: self.tally.answered(),
+            n: self.tally.n(),
+            sloppy: false,
+        }
+    }
+
+    /// Sends the homes that answered what they lack; nobody waits for it. A home whose record is damaged is mended only
+    /// from all the others together: until then what it had acknowledged is unknown (RULINGS 19).
+    pub fn repair(&self, merged: &Merged, site: &mut Site) {
+        for (node, answer) in &self.answers {
+            let others_counted = usize::from(self.tally.answered()) + 1 >= usize::from(self.tally.n());
+            let may_mend_damage = others_counted && !self.tally.has_counted(*node);
+            let lacking: Records = merged
+                .records
+                .iter()
+                .filter(|record| !holds(answer, record))
+                .filter(|record| may_mend_damage || !answer.damaged.contains(&record.0))
+                .cloned()
+                .collect();
+            if !lacking.is_empty() {
+                site.stats.read_repairs += 1;
+                site.ask_merge(&[*node], None, lacking);
+            }
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if active(Mutant::QuorumOfOne) && self.tally.answered() > 0 {
+            return Verdict::Reached;
+        }
+        self.tally.verdict()
+    }
+
+    fn on_answer(&mut self, from: NodeId, answer: ReadAnswer) {
+        if !self.tally.waiting().any(|node| node == from) {
+            return;
+        }
+        let rebuilding = answer.rebuilding && !active(Mutant::RebuildingCounts);
+        if rebuilding || !answer.damaged.is_empty() {
+            self.tally.fail(from);
+        } else {
+            self.tally.count(from);
+        }
+        if let Some(back) = &mut self.write_back
+            && back.records.iter().all(|record| holds(&answer, record))
+        {
+            back.holders.count(from);
+        }
+        self.answers.push((from, answer));
+    }
+
+    fn on_failed(&mut self, node: NodeId) {
+        self.tally.fail(node);
+        if let Some(back) = &mut self.write_back {
+            back.holders.fail(node);
+        }
+    }
+
+    fn on_refused(&mut self, from: NodeId, reason: Refusal, site: &mut Site) {
+        match (&mut self.write_back, reason) {
+            // The receiver has rotated its token since we last heard of it; this operation is live, so it may go again.
+            (Some(back), Refusal::StaleSession) => {
+                let records = back.records.clone();
+                site.ask_merge(&[from], Some((self.meta.id, WRITE_BACK)), records);
+            }
+            _ => self.on_failed(from),
+        }
+    }
+
+    fn on_written_back(&mut self, from: NodeId, result: &WriteResult) {
+        if let Some(back) = &mut self.write_back {
+            match result {
+                WriteResult::Done { .. } => back.holders.count(from),
+                WriteResult::DiskFull | WriteResult::Failed => back.holders.fail(from),
+            }
+        }
+    }
+
+    /// RULINGS 14: at least N−R+1 homes must hold what a strict read returns.
+    fn start_write_back(&mut self, site: &mut Site) {
+        let merged = self.merged();
+        let n = usize::from(self.tally.n());
+        let r = usize::from(self.tally.needed());
+        let holders_min = (n + 1).saturating_sub(r).max(1);
+        let holders =
+            |record: &(RecordKey, Arc<Record>)| self.answers.iter().filter(|(_, answer)| holds(answer, record)).count();
+        let short: Records = merged
+            .records
+            .into_iter()
+            .filter(|record| holders(record) < holders_min)
+            .collect();
+        let homes = self.tally.homes();
+        if short.is_empty() {
+            self.write_back = Some(WriteBack {
+                records: short,
+                holders: Tally::new(&homes, Need::Any(0)),
+            });
+            return;
+        }
+        let mut tally = Tally::new(&homes, Need::Any(holders_min as u8));
+        let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
+        for home in &homes {
+            let answer = self.answers.iter().find(|answer| answer.0 == home.node);
+            if answer.is_some_and(|answer| short.iter().all(|record| holds(&answer.1, record))) {
+                tally.count(home.node);
+            } else if site.is_reachable(home.node) {
+                to.push(home.node);
+            } else {
+                tally.fail(home.node);
+            }
+        }
+        site.stats.write_backs += 1;
+        site.ask_merge(&to, Some((self.meta.id, WRITE_BACK)), short.clone());
+        self.write_back = Some(WriteBack {
+            records: short,
+            holders: tally,
+        });
+    }
+
+    fn not_enough(&self) -> Cause {
+        let (needed, answered, n) = self.counts();
+        Cause::NotEnoughReplicas { needed, answered, n }
+    }
+
+    fn deadline(&self) -> Cause {
+        let (needed, answered, n) = self.counts();
+        Cause::Deadline { needed, answered, n }
+    }
+
+    /// What is short: answers, or holders of what was answered.
+    fn counts(&self) -> (u8, u8, u8) {
+        match &self.write_back {
+            Some(back) => (back.holders.needed(), back.holders.answered(), back.holders.n()),
+            None => (self.tally.needed(), self.tally.answered(), self.tally.n()),
+        }
+    }
+}
+
+fn holds(answer: &ReadAnswer, record: &(RecordKey, Arc<Record>)) -> bool {
+    let at = answer.records.binary_search_by(|held| held.0.cmp(&record.0));
+    at.is_ok_and(|at| Arc::ptr_eq(&answer.records[at].1, &record.1) || answer.records[at].1 == record.1)
+}
+
+fn merge_into(mine: &mut Arc<Record>, theirs: &Arc<Record>) {
+    if Arc::ptr_eq(mine, theirs) || mine == theirs {
+        return;
+    }
+    // Kinds differ only if a replica is damaged beyond its checksums: keep the first, its own bucket's checks will speak.
+    let _ = Arc::make_mut(mine).merge(theirs);
+}
+
+fn smaller(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, None) => a,
+        (None, b) => b,
+    }
+}

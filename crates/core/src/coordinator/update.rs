@@ -1,0 +1,286 @@
+//! A Redis read-modify-write at the first healthy home of its key: take the key's lock, read at quorum, compute, commit
+//! head and fields in one batch here while the other homes get the same, answer when w hold it durably (RULINGS 8, 10).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::causality::{Record, Stamp};
+use crate::command::UpdateKey;
+use crate::coordinator::read_round::RoundState;
+use crate::coordinator::spread::{Spread, SpreadState};
+use crate::coordinator::validate::{self, Plan};
+use crate::coordinator::view::Gathering;
+use crate::coordinator::{Event, Meta, Progress};
+use crate::key::RecordKey;
+use crate::keyspace::{self, MintStamp, UpdateReply, Want};
+use crate::limits::REMINTS_MAX;
+use crate::message::WriteResult;
+use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome};
+use crate::quorum::Need;
+use crate::replica::change::{Change, Changed, Registers};
+use crate::site::Site;
+use crate::time::Hlc;
+
+/// An update in flight.
+#[derive(Debug)]
+pub struct Update {
+    meta: Meta,
+    command: UpdateKey,
+    plan: Plan,
+    read_need: Need,
+    write_need: Need,
+    group: Bytes,
+    want: Want,
+    reply: UpdateReply,
+    floor: Hlc,
+    attempt: u16,
+    gathered: Option<Box<Gathering>>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Locking,
+    Reading,
+    Committing,
+    Spreading(Spread),
+}
+
+impl Update {
+    /// Checks, then queues for the key's lock.
+    pub fn start(meta: Meta, command: UpdateKey, site: &mut Site) -> Option<Self> {
+        match Self::prepare(meta, command, site) {
+            Ok(mut op) => {
+                let progress = if site.lock(&op.group, meta.id) {
+                    op.read(site)
+                } else {
+                    Progress::Continue
+                };
+                (progress == Progress::Continue).then_some(op)
+            }
+            Err(failure) => validate::fail(meta, failure, site),
+        }
+    }
+
+    /// An answer, a loss, the lock, or the deadline.
+    pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
+        match (&mut self.stage, event) {
+            (Stage::Locking, Event::LockGranted) => self.read(site),
+            (Stage::Locking, Event::Deadline) => self.fail(self.deadline(), Certainty::NotApplied, site),
+            (Stage::Locking, _) => Progress::Continue,
+            (Stage::Reading, event) => {
+                let Some(gathering) = &mut self.gathered else {
+                    return Progress::Continue;
+                };
+                let state = gathering.on(event, &self.want, site);
+                self.on_read(state, site)
+            }
+            (Stage::Committing, Event::Changed(changes)) => self.on_signed(changes, site),
+            (Stage::Committing, Event::Wrote(from, attempt, result)) if from == site.id && attempt == self.attempt => {
+                match result {
+                    WriteResult::Done { .. } => Progress::Continue,
+                    WriteResult::DiskFull => self.fail(Cause::DiskFull, Certainty::NotApplied, site),
+                    WriteResult::Failed => self.fail(unavailable(), Certainty::NotApplied, site),
+                }
+            }
+            (Stage::Committing, Event::Deadline) => self.fail(self.deadline(), Certainty::Unknown, site),
+            (Stage::Committing, _) => Progress::Continue,
+            (Stage::Spreading(spread), event) => {
+                let state = spread.on(event, site);
+                self.on_spread(state, site)
+            }
+        }
+    }
+
+    fn prepare(meta: Meta, command: UpdateKey, site: &mut Site) -> Result<Self, Failure> {
+        let plan = validate::plan(&command.target, site)?;
+        validate::lww_only(&plan.bucket, "this command")?;
+        let read_need = plan.read_need(&command.options, site)?;
+        let write_need = plan.write_need(&command.options, site)?;
+        validate::reachable(&plan.homes, &write_need, site)?;
+        validate::reachable(&plan.homes, &read_need, site)?;
+        let want = keyspace::want_of(&command.update);
+        let group = Bytes::copy_from_slice(plan.key.group());
+        let (reply, floor, attempt, gathered) = (UpdateReply::Done, Hlc::ZERO, 0, None);
+        let stage = Stage::Locking;
+        Ok(Self {
+            meta,
+            command,
+            plan,
+            read_need,
+            write_need,
+            group,
+            want,
+            reply,
+            floor,
+            attempt,
+            gathered,
+            stage,
+        })
+    }
+
+    fn read(&mut self, site: &mut Site) -> Progress {
+        self.stage = Stage::Reading;
+        self.want = keyspace::want_of(&self.command.update);
+        let strict = self.command.options.strict;
+        let mut gathering = Gathering::start(
+            self.meta,
+            self.plan.clone(),
+            self.read_need.clone(),
+            &self.want,
+            strict,
+            site,
+        );
+        let state = gathering.state(&self.want, site);
+        self.gathered = Some(Box::new(gathering));
+        self.on_read(state, site)
+    }
+
+    fn on_read(&mut self, state: RoundState, site: &mut Site) -> Progress {
+        match state {
+            RoundState::Pending => Progress::Continue,
+            RoundState::Failed(cause) => self.fail(cause, Certainty::NotApplied, site),
+            RoundState::Ready => {
+                if let Some(gathering) = &mut self.gathered
+                    && let Some(want) =
+                        keyspace::look_again(&self.command.update, &gathering.gathered, site.expiry_wall())
+                    && self.want != want
+                {
+                    let state = gathering.again(&want, site);
+                    self.want = want;
+                    return self.on_read(state, site);
+                }
+                self.compute(site)
+            }
+        }
+    }
+
+    /// Computes the new registers and asks the local replica to commit them, on top of what the quorum holds.
+    fn compute(&mut self, site: &mut Site) -> Progress {
+        let Some(gathering) = self.gathered.take() else {
+            return Progress::Continue;
+        };
+        let wall = site.expiry_wall();
+        let floor = self.floor.max(gathering.gathered.highest());
+        let bytes_max = self.plan.bucket.value_bytes_max;
+        let mut stamps = Stamps { site, floor };
+        let applied = keyspace::apply(&self.command.update, &gathering.gathered, wall, bytes_max, &mut stamps);
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(cause) => {
+                gathering.repair(site);
+                return self.fail(cause, Certainty::NotApplied, site);
+            }
+        };
+        self.reply = applied.reply;
+        if applied.writes.is_empty() {
+            gathering.repair(site);
+            return self.answer(gathering.round.answered(), site);
+        }
+        let changes = applied.writes.into_iter().map(|(sort, registers)| {
+            let key = self.plan.key.with_sort_key(&sort);
+            let base = gathering
+                .records
+                .iter()
+                .find(|record| record.0 == key)
+                .map(|record| Arc::clone(&record.1));
+            (key, Change::Registers(Registers { base, registers }))
+        });
+        let changes = changes.collect();
+        self.gathered = Some(gathering);
+        self.stage = Stage::Committing;
+        self.attempt += 1;
+        site.ask_change(self.meta.id, self.attempt, changes);
+        Progress::Continue
+    }
+
+    fn on_signed(&mut self, changes: Vec<(RecordKey, Changed)>, site: &mut Site) -> Progress {
+        let mut records: Vec<(RecordKey, Arc<Record>)> = Vec::with_capacity(changes.len());
+        for (key, changed) in changes {
+            match changed {
+                Changed::New { record, .. }
+                | Changed::Unchanged {
+                    record: Some(record), ..
+                } => {
+                    records.push((key, record));
+                }
+                Changed::Unchanged { record: None, .. } => {}
+                Changed::Refused(failure) => return self.fail(failure.cause, Certainty::Unknown, site),
+            }
+        }
+        let need = self.write_need.clone();
+        let spread = Spread::start(self.meta, self.attempt, &self.plan.homes, need, records, site);
+        let state = spread.state();
+        self.stage = Stage::Spreading(spread);
+        self.on_spread(state, site)
+    }
+
+    fn on_spread(&mut self, state: SpreadState, site: &mut Site) -> Progress {
+        let Stage::Spreading(spread) = &self.stage else {
+            return Progress::Continue;
+        };
+        let answered = spread.answered();
+        match state {
+            SpreadState::Pending => Progress::Continue,
+            SpreadState::Reached => self.answer(answered, site),
+            // A write that the quorum read did not see stands above ours: compute anew on top of it.
+            SpreadState::Outbid(stamp) if self.attempt <= REMINTS_MAX => {
+                self.floor = self.floor.max(stamp.hlc);
+                site.stats.remints += 1;
+                self.read(site)
+            }
+            SpreadState::Outbid(_) => self.answer(answered, site),
+            SpreadState::Failed(failure) => self.fail(failure.cause, failure.certainty, site),
+        }
+    }
+
+    fn answer(&mut self, answered: Answered, site: &mut Site) -> Progress {
+        let reply = std::mem::replace(&mut self.reply, UpdateReply::Done);
+        self.end(Outcome::Updated(reply, answered), site)
+    }
+
+    fn fail(&mut self, cause: Cause, certainty: Certainty, site: &mut Site) -> Progress {
+        // An earlier attempt may have reached some home.
+        let certainty = if self.attempt > 1 {
+            Certainty::Unknown
+        } else {
+            certainty
+        };
+        self.end(Outcome::Failed(Failure { cause, certainty }), site)
+    }
+
+    fn end(&mut self, outcome: Outcome, site: &mut Site) -> Progress {
+        site.unlock(&self.group, self.meta.id);
+        site.finish(self.meta.origin, outcome);
+        Progress::Done
+    }
+
+    fn deadline(&self) -> Cause {
+        Cause::Deadline {
+            needed: self.write_need.count(),
+            answered: 0,
+            n: self.plan.homes.len() as u8,
+        }
+    }
+}
+
+struct Stamps<'a> {
+    site: &'a mut Site,
+    floor: Hlc,
+}
+
+impl MintStamp for Stamps<'_> {
+    fn mint(&mut self) -> Stamp {
+        let stamp = self
+            .site
+            .minter
+            .mint_stamp(&mut self.site.clock, self.site.now.wall, self.floor);
+        self.floor = stamp.hlc;
+        stamp
+    }
+}
+
+fn unavailable() -> Cause {
+    Cause::Unavailable("this node's store is out of service".into())
+}

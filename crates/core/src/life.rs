@@ -1,0 +1,196 @@
+//! This node's life: who signs its dots (RULINGS 2). A life continues after a restart only if it was stopped cleanly and
+//! a peer confirms that nothing happened since; a failed commit or anything forgotten ends it.
+
+use crate::causality::{Context, Dot, Stamp};
+use crate::id::{ActorId, Life, NodeId};
+use crate::storage::CleanMarker;
+use crate::time::{Hlc, HlcClock, Wall};
+
+/// Mints dots and stamps.
+#[derive(Debug)]
+pub struct Minter {
+    node: NodeId,
+    life: Life,
+    birth: u64,
+    /// Counter of stamps, which have no record of their own to count in.
+    stamps: u64,
+    has_minted: bool,
+}
+
+impl Minter {
+    /// A new life.
+    #[must_use]
+    pub fn new(node: NodeId, life: Life) -> Self {
+        Self {
+            node,
+            life,
+            birth: 0,
+            stamps: 0,
+            has_minted: false,
+        }
+    }
+
+    /// The current life.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Ends the current life.
+    pub fn begin(&mut self, life: Life) {
+        *self = Self::new(self.node, life);
+    }
+
+    /// Goes on with the life that was stopped cleanly, unless something was minted under the new one already.
+    /// Says whether it does.
+    pub fn resume(&mut self, marker: &CleanMarker) -> bool {
+        if self.has_minted {
+            return false;
+        }
+        self.life = marker.life;
+        self.birth = marker.birth;
+        self.stamps = marker.birth;
+        true
+    }
+
+    /// What a clean stop writes.
+    #[must_use]
+    pub fn marker(&self, hlc: Hlc, incarnation: u64) -> CleanMarker {
+        CleanMarker {
+            life: self.life,
+            birth: self.birth.max(self.stamps),
+            hlc,
+            incarnation,
+        }
+    }
+
+    /// The next dot for a key of which `seen` is all that this replica knows. An actor continues only on a record that
+    /// holds an entry of it: otherwise an older, handed-off dot of our own could be covered by the new one (riak_kv #679).
+    pub fn mint_dot(&mut self, seen: &Context) -> Dot {
+        self.has_minted = true;
+        let mine = |actor: &ActorId| actor.node == self.node && actor.life == self.life;
+        let from_vector = seen.vector().iter().map(|entry| entry.0).filter(mine);
+        let from_dots = seen.dots().iter().map(|dot| dot.actor).filter(mine);
+        let actor = from_vector.chain(from_dots).max().unwrap_or_else(|| {
+            self.birth += 1;
+            ActorId {
+                node: self.node,
+                life: self.life,
+                birth: self.birth,
+            }
+        });
+        Dot {
+            actor,
+            counter: seen.highest(actor) + 1,
+        }
+    }
+
+    /// The next stamp: above the wall clock, everything this node has seen, and `floor`.
+    pub fn mint_stamp(&mut self, clock: &mut HlcClock, wall: Wall, floor: Hlc) -> Stamp {
+        self.has_minted = true;
+        self.stamps += 1;
+        let actor = ActorId {
+            node: self.node,
+            life: self.life,
+            birth: 0,
+        };
+        Stamp {
+            hlc: clock.mint(wall, floor),
+            dot: Dot {
+                actor,
+                counter: self.stamps,
+            },
+        }
+    }
+
+    /// True if `seen` names a dot of the current life beyond what `held` has: this replica has forgotten something.
+    #[must_use]
+    pub fn has_forgotten(&self, seen: &Context, held: Option<&Context>) -> bool {
+        let mine = |actor: ActorId| actor.node == self.node && actor.life == self.life;
+        let held_highest = |actor: ActorId| held.map_or(0, |context| context.highest(actor));
+        seen.vector()
+            .iter()
+            .any(|&(actor, counter)| mine(actor) && counter > held_highest(actor))
+            || seen
+                .dots()
+                .iter()
+                .any(|dot| mine(dot.actor) && dot.counter > held_highest(dot.actor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minter() -> Minter {
+        Minter::new(NodeId(1), Life(7))
+    }
+
+    #[test]
+    fn a_key_without_a_record_gets_an_actor_of_its_own() {
+        let mut minter = minter();
+        let first = minter.mint_dot(&Context::new());
+        let second = minter.mint_dot(&Context::new());
+        assert_eq!((first.counter, second.counter), (1, 1));
+        assert_ne!(first.actor, second.actor);
+    }
+
+    #[test]
+    fn a_key_with_a_record_of_this_life_continues_its_actor() {
+        let mut minter = minter();
+        let first = minter.mint_dot(&Context::new());
+        let mut seen = Context::new();
+        seen.insert(first);
+        assert_eq!(
+            minter.mint_dot(&seen),
+            Dot {
+                actor: first.actor,
+                counter: 2
+            }
+        );
+    }
+
+    #[test]
+    fn a_new_life_never_continues_an_old_actor() {
+        let mut minter = minter();
+        let mut seen = Context::new();
+        seen.insert(minter.mint_dot(&Context::new()));
+        minter.begin(Life(8));
+        let dot = minter.mint_dot(&seen);
+        assert_eq!((dot.actor.life, dot.counter), (Life(8), 1));
+    }
+
+    #[test]
+    fn a_life_resumes_only_before_anything_was_minted() {
+        let marker = CleanMarker {
+            life: Life(3),
+            birth: 9,
+            hlc: Hlc::ZERO,
+            incarnation: 1,
+        };
+        let mut fresh = minter();
+        assert!(fresh.resume(&marker));
+        assert_eq!(
+            fresh.mint_dot(&Context::new()).actor,
+            ActorId {
+                node: NodeId(1),
+                life: Life(3),
+                birth: 10
+            }
+        );
+        let mut used = minter();
+        used.mint_dot(&Context::new());
+        assert!(!used.resume(&marker));
+    }
+
+    #[test]
+    fn a_dot_of_this_life_beyond_what_is_held_means_something_was_forgotten() {
+        let mut minter = minter();
+        let mut seen = Context::new();
+        seen.insert(minter.mint_dot(&Context::new()));
+        assert!(minter.has_forgotten(&seen, None));
+        assert!(!minter.has_forgotten(&seen, Some(&seen)));
+        minter.begin(Life(8));
+        assert!(!minter.has_forgotten(&seen, None), "another life's dots prove nothing");
+    }
+}

@@ -1,0 +1,193 @@
+//! What this node knows of its peers from the messages that arrive: reachability, session tokens (RULINGS 24) and how
+//! their clocks stand to ours (RULINGS 6). Until gossip exists, liveness comes from connections.
+
+use std::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::limits::{CLOCK_SKEW_MS_MAX, SESSION_ROTATION_MS};
+use crate::random::Random;
+use crate::time::{Now, Time};
+
+/// How long one window of clock samples lasts, in milliseconds.
+const CLOCK_WINDOW_MS: u64 = 20_000;
+
+/// One peer.
+#[derive(Debug, Default)]
+struct Peer {
+    up: bool,
+    session: u64,
+    /// The highest (its wall − our monotonic), in milliseconds, of this window and the one before: the sample with the
+    /// least delay in it.
+    offset: Option<i64>,
+    offset_before: Option<i64>,
+}
+
+/// All peers, and the session tokens that this node issues.
+#[derive(Debug)]
+pub struct Peers {
+    peers: BTreeMap<NodeId, Peer>,
+    session: u64,
+    session_before: u64,
+    rotate_at: Time,
+    window_ends_at: Time,
+}
+
+impl Peers {
+    /// All peers down, no tokens known.
+    #[must_use]
+    pub fn new(nodes: impl Iterator<Item = NodeId>, now: Now, random: &mut Random) -> Self {
+        Self {
+            peers: nodes.map(|node| (node, Peer::default())).collect(),
+            session: random.next_u64(),
+            session_before: 0,
+            rotate_at: now.time.plus_ms(SESSION_ROTATION_MS),
+            window_ends_at: now.time.plus_ms(CLOCK_WINDOW_MS),
+        }
+    }
+
+    /// True if the node is a member.
+    #[must_use]
+    pub fn is_known(&self, node: NodeId) -> bool {
+        self.peers.contains_key(&node)
+    }
+
+    /// True if a connection to the peer is up.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.up)
+    }
+
+    /// Peers with a connection, by id.
+    pub fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.iter().filter(|peer| peer.1.up).map(|peer| *peer.0)
+    }
+
+    /// Notes a connection that came or went.
+    pub fn set_up(&mut self, node: NodeId, up: bool) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.up = up;
+        }
+    }
+
+    /// The token that this node issues now.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// True if a write that carries `token` was started at most two rotations ago.
+    #[must_use]
+    pub fn accepts(&self, token: u64) -> bool {
+        token == self.session || (token == self.session_before && token != 0)
+    }
+
+    /// The token last heard from a peer; 0 if none was.
+    #[must_use]
+    pub fn session_of(&self, node: NodeId) -> u64 {
+        self.peers.get(&node).map_or(0, |peer| peer.session)
+    }
+
+    /// Takes note of what an envelope says about its sender.
+    pub fn observe(&mut self, node: NodeId, session: u64, wall_ms: u64, now: Now) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.session = session;
+        let offset = wall_ms as i64 - (now.time.0 / 1_000) as i64;
+        peer.offset = Some(peer.offset.map_or(offset, |known| known.max(offset)));
+    }
+
+    /// How far our wall clock is off the median of all (ours included), in milliseconds; positive is ahead.
+    #[must_use]
+    pub fn clock_skew_ms(&self, now: Now) -> i64 {
+        let mono_ms = (now.time.0 / 1_000) as i64;
+        let wall_ms = now.wall.0 as i64;
+        let theirs = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.offset.max(peer.offset_before));
+        let mut skews: Vec<i64> = theirs.map(|offset| wall_ms - (mono_ms + offset)).chain([0]).collect();
+        skews.sort_unstable();
+        skews[skews.len() / 2]
+    }
+
+    /// True if this node's clock is near enough to its peers' for minting and expiring.
+    #[must_use]
+    pub fn is_clock_sound(&self, now: Now) -> bool {
+        self.clock_skew_ms(now).unsigned_abs() <= CLOCK_SKEW_MS_MAX
+    }
+
+    /// Rotates the session token and the clock windows when they are due.
+    pub fn on_tick(&mut self, now: Now, random: &mut Random) {
+        if now.time >= self.rotate_at {
+            // After a long pause both tokens are too old.
+            let paused = now.time >= self.rotate_at.plus_ms(SESSION_ROTATION_MS);
+            self.session_before = if paused { 0 } else { self.session };
+            self.session = random.next_u64();
+            self.rotate_at = now.time.plus_ms(SESSION_ROTATION_MS);
+        }
+        if now.time >= self.window_ends_at {
+            for peer in self.peers.values_mut() {
+                peer.offset_before = peer.offset.take();
+            }
+            self.window_ends_at = now.time.plus_ms(CLOCK_WINDOW_MS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Wall;
+
+    fn now(ms: u64) -> Now {
+        Now {
+            time: Time(ms * 1_000),
+            wall: Wall(1_000_000 + ms),
+        }
+    }
+
+    fn peers() -> Peers {
+        Peers::new([NodeId(1), NodeId(2)].into_iter(), now(0), &mut Random::new(1))
+    }
+
+    #[test]
+    fn a_token_is_accepted_for_two_rotations_and_then_dropped() {
+        let mut peers = peers();
+        let token = peers.session();
+        let mut random = Random::new(2);
+        assert!(peers.accepts(token) && !peers.accepts(0));
+        peers.on_tick(now(SESSION_ROTATION_MS), &mut random);
+        assert!(peers.accepts(token));
+        peers.on_tick(now(2 * SESSION_ROTATION_MS), &mut random);
+        assert!(!peers.accepts(token));
+    }
+
+    #[test]
+    fn a_node_that_slept_over_two_rotations_accepts_no_old_token() {
+        let mut peers = peers();
+        let token = peers.session();
+        peers.on_tick(now(5 * SESSION_ROTATION_MS), &mut Random::new(2));
+        assert!(!peers.accepts(token));
+    }
+
+    #[test]
+    fn the_odd_clock_of_three_is_the_one_that_is_unsound() {
+        let mut mine_is_off = peers();
+        mine_is_off.observe(NodeId(1), 5, 1_030_000, now(0));
+        mine_is_off.observe(NodeId(2), 5, 1_030_100, now(0));
+        assert!(!mine_is_off.is_clock_sound(now(1)));
+        let mut theirs_is_off = peers();
+        theirs_is_off.observe(NodeId(1), 5, 1_030_000, now(0));
+        theirs_is_off.observe(NodeId(2), 5, 1_000_000, now(0));
+        assert!(theirs_is_off.is_clock_sound(now(1)));
+    }
+
+    #[test]
+    fn a_delayed_message_does_not_make_the_clock_look_off() {
+        let mut peers = peers();
+        for node in [NodeId(1), NodeId(2)] {
+            peers.observe(node, 5, 1_000_000, now(0));
+            peers.observe(node, 5, 1_000_001, now(60_000));
+        }
+        assert!(peers.is_clock_sound(now(60_000)));
+    }
+}

@@ -1,0 +1,298 @@
+//! What a write does to one record, as a pure step from the current record to the next. Minting happens here and nowhere
+//! else, on state that includes what is not yet durable, so that two puts in one batch never share a dot (RULINGS 20).
+
+use std::sync::Arc;
+
+use crate::causality::{
+    ClientContext, Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, SiblingsRecord, Stamp, Version,
+};
+use crate::id::ClientRequestId;
+use crate::limits::CONTEXT_ENTRIES_MAX;
+use crate::outcome::{Cause, Failure};
+use crate::site::Site;
+use crate::time::{Hlc, Wall};
+
+/// What to do to one record.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// Merge another replica's record.
+    Merge(Arc<Record>),
+    /// Sign a new version.
+    Put(Box<Put>),
+    /// Merge registers whose stamps were minted by the operation (Redis updates).
+    Registers(Registers),
+}
+
+/// Registers to merge, and what a quorum read found under the same key: the replica may have missed it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Registers {
+    /// What the quorum holds.
+    pub base: Option<Arc<Record>>,
+    /// What the operation writes.
+    pub registers: LwwRecord,
+}
+
+/// A put to sign.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Put {
+    /// What a quorum read found, for puts that read first.
+    pub base: Option<Arc<Record>>,
+    /// Value or tombstone.
+    pub payload: Payload,
+    /// Absolute expiry.
+    pub expires_at: Option<Wall>,
+    /// By the bucket's conflict policy.
+    pub kind: PutKind,
+    /// The client's request id and the hash of what it asked for.
+    pub request: Option<(ClientRequestId, u64)>,
+}
+
+/// The part of a put that depends on the bucket's conflict policy.
+#[derive(Clone, PartialEq, Debug)]
+pub enum PutKind {
+    /// Replaces what `context` covers; `None`: exactly what `base` holds.
+    Siblings {
+        /// What the client has seen.
+        context: Option<Context>,
+        /// The bucket's limit.
+        siblings_max: u32,
+    },
+    /// Writes above `floor` and everything the record holds.
+    Lww {
+        /// The clock of the client's token, or of a stamp that won without being seen (RULINGS 5).
+        floor: Hlc,
+        /// Clear the fields of the key too (it is a head).
+        is_head: bool,
+    },
+    /// `cleared_at` of a partition head.
+    ClearPartition,
+}
+
+/// What became of a change.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Changed {
+    /// The record is now this.
+    New {
+        /// The whole record.
+        record: Arc<Record>,
+        /// What the change signed.
+        signed: Signed,
+    },
+    /// The record holds all of it already.
+    Unchanged {
+        /// The whole record; `None` if an empty change met an absent record.
+        record: Option<Arc<Record>>,
+        /// For a repeated request id: what it signed the first time.
+        signed: Signed,
+    },
+    /// Nothing was done.
+    Refused(Failure),
+}
+
+/// What a change signed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Signed {
+    /// Nothing: it merged.
+    Nothing,
+    /// A dot; the context that the client gets is what it sent and this.
+    Dot(Dot, Context),
+    /// A stamp.
+    Stamp(Stamp),
+}
+
+impl Signed {
+    /// What the client is handed back.
+    #[must_use]
+    pub fn client_context(&self) -> ClientContext {
+        match self {
+            Self::Dot(_, context) => ClientContext::Dots(context.clone()),
+            Self::Stamp(stamp) => ClientContext::Clock(stamp.hlc),
+            Self::Nothing => ClientContext::Clock(Hlc::ZERO),
+        }
+    }
+}
+
+/// Applies one change to the current record.
+pub fn apply(change: Change, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+    match change {
+        Change::Merge(incoming) => merged(current, &incoming, None),
+        Change::Registers(registers) => {
+            let incoming = Arc::new(Record::Lww(registers.registers));
+            merged(current, &incoming, registers.base.as_ref())
+        }
+        Change::Put(put) => signed(*put, current, site),
+    }
+}
+
+/// The current record with `base` merged in.
+fn on_base(current: Option<&Arc<Record>>, base: Option<&Arc<Record>>) -> Option<Arc<Record>> {
+    match (current, base) {
+        (Some(current), Some(base)) if current != base => {
+            let mut record = (**current).clone();
+            record.merge(base).ok()?;
+            Some(Arc::new(record))
+        }
+        (Some(current), _) => Some(Arc::clone(current)),
+        (None, base) => base.cloned(),
+    }
+}
+
+fn merged(current: Option<&Arc<Record>>, incoming: &Arc<Record>, base: Option<&Arc<Record>>) -> Changed {
+    let Some(start) = on_base(current, base) else {
+        return Changed::New {
+            record: Arc::clone(incoming),
+            signed: Signed::Nothing,
+        };
+    };
+    let mut record = (*start).clone();
+    if record.merge(incoming).is_err() {
+        return mismatch();
+    }
+    if current.is_some_and(|current| **current == record) {
+        return Changed::Unchanged {
+            record: current.cloned(),
+            signed: Signed::Nothing,
+        };
+    }
+    Changed::New {
+        record: Arc::new(record),
+        signed: Signed::Nothing,
+    }
+}
+
+fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+    let start = on_base(current, put.base.as_ref());
+    match &put.kind {
+        PutKind::Siblings { .. } => {
+            let record = match start.as_deref() {
+                Some(Record::Siblings(record)) => record.clone(),
+                Some(Record::Lww(_)) => return mismatch(),
+                None => SiblingsRecord::default(),
+            };
+            put_sibling(put, record, start, site)
+        }
+        PutKind::Lww { .. } | PutKind::ClearPartition => {
+            let record = match start.as_deref() {
+                Some(Record::Lww(record)) => record.clone(),
+                Some(Record::Siblings(_)) => return mismatch(),
+                None => LwwRecord::default(),
+            };
+            put_lww(put, record, start, site)
+        }
+    }
+}
+
+fn put_sibling(put: Put, mut record: SiblingsRecord, start: Option<Arc<Record>>, site: &mut Site) -> Changed {
+    let PutKind::Siblings { context, siblings_max } = put.kind else {
+        unreachable!("checked by the caller")
+    };
+    let base_seen = || match put.base.as_deref() {
+        Some(Record::Siblings(base)) => base.seen.clone(),
+        Some(Record::Lww(_)) | None => Context::new(),
+    };
+    let context = context.unwrap_or_else(base_seen);
+    if let Some((id, body)) = &put.request
+        && let Some(mark) = record.marks.find(id, site.now.wall)
+    {
+        if mark.body != *body {
+            return Changed::Refused(Failure::refused(Cause::RequestIdReused));
+        }
+        let dot = mark.dot;
+        return Changed::Unchanged {
+            record: start,
+            signed: Signed::Dot(dot, with_dot(context, dot)),
+        };
+    }
+    let limit = siblings_max;
+    let after = record.siblings_after_put(&context) as u32;
+    if after > limit && after > record.siblings.len() as u32 {
+        return Changed::Refused(Failure::refused(Cause::TooManySiblings { limit, actual: after }));
+    }
+    let dot = site.minter.mint_dot(&record.seen);
+    let written_at = site.clock.mint(site.now.wall, Hlc::ZERO);
+    record.put(
+        &context,
+        dot,
+        Version {
+            payload: put.payload,
+            written_at,
+            expires_at: put.expires_at,
+        },
+    );
+    if let Some((id, body)) = put.request {
+        record.mark(RequestMark {
+            at: written_at,
+            id,
+            body,
+            dot,
+        });
+    }
+    site.stats.context_entries_max = site.stats.context_entries_max.max(record.seen.entries() as u64);
+    if record.seen.entries() > CONTEXT_ENTRIES_MAX {
+        site.stats.contexts_over_limit += 1;
+    }
+    Changed::New {
+        record: Arc::new(Record::Siblings(record)),
+        signed: Signed::Dot(dot, with_dot(context, dot)),
+    }
+}
+
+fn put_lww(put: Put, mut record: LwwRecord, start: Option<Arc<Record>>, site: &mut Site) -> Changed {
+    if let Some((id, body)) = &put.request
+        && let Some(mark) = record.marks.find(id, site.now.wall)
+    {
+        if mark.body != *body {
+            return Changed::Refused(Failure::refused(Cause::RequestIdReused));
+        }
+        let stamp = Stamp {
+            hlc: mark.at,
+            dot: mark.dot,
+        };
+        return Changed::Unchanged {
+            record: start,
+            signed: Signed::Stamp(stamp),
+        };
+    }
+    let (floor, is_head) = match put.kind {
+        PutKind::Lww { floor, is_head } => (floor, is_head),
+        PutKind::ClearPartition | PutKind::Siblings { .. } => (Hlc::ZERO, true),
+    };
+    let stamp = site
+        .minter
+        .mint_stamp(&mut site.clock, site.now.wall, floor.max(record.highest()));
+    record.stamp = stamp;
+    record.payload = put.payload;
+    if is_head {
+        record.cleared_at = stamp.hlc;
+    }
+    if put.expires_at.is_some() {
+        record.expiry = Expiry {
+            hlc: stamp.hlc,
+            at: put.expires_at,
+        };
+    }
+    if let Some((id, body)) = put.request {
+        record.mark(RequestMark {
+            at: stamp.hlc,
+            id,
+            body,
+            dot: stamp.dot,
+        });
+    }
+    Changed::New {
+        record: Arc::new(Record::Lww(record)),
+        signed: Signed::Stamp(stamp),
+    }
+}
+
+fn with_dot(mut context: Context, dot: Dot) -> Context {
+    context.insert(dot);
+    context
+}
+
+fn mismatch() -> Changed {
+    Changed::Refused(Failure::refused(Cause::BadRequest(
+        "the stored record is of another kind than its bucket: the data directory belongs to another configuration"
+            .into(),
+    )))
+}

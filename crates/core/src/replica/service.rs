@@ -1,0 +1,610 @@
+//! The replica: everything one node does to its own records, for local operations and for other nodes alike. It keeps
+//! two rules: what it answers is durable, and a write works on the latest state, durable or not (RULINGS 20).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::bucket::{Durability, StorageClass};
+use crate::causality::Record;
+use crate::coordinator::Event;
+use crate::effect::Notice;
+use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
+use crate::key::RecordKey;
+use crate::map::FastMap;
+use crate::message::{Message, ReadReply, ReadWant, Refusal, WriteReply, WriteResult};
+use crate::mutants::{Mutant, active};
+use crate::replica::change::{self, Change, Changed};
+use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
+use crate::replica::reads::ReadJob;
+use crate::replica::writes::{Purpose, WriteJob};
+use crate::site::Site;
+use crate::storage::{Page, StoreError, StoreOp, StoreReply, Write};
+use crate::time::Hlc;
+
+/// Who asked the replica for something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// This node or another.
+    pub node: NodeId,
+    /// Its operation.
+    pub op: OpId,
+    /// Which of the operation's reads or writes.
+    pub attempt: u16,
+}
+
+/// What a store effect was for.
+#[derive(Debug)]
+enum Awaited {
+    Load(RecordKey),
+    ReadRecord(JobId, RecordKey),
+    ReadPage(JobId),
+    Commit(CommitId, JobId),
+}
+
+#[derive(Debug)]
+enum Job {
+    Read(ReadJob),
+    Write(WriteJob),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Replica {
+    held: HeldRecords,
+    awaited: FastMap<Token, Awaited>,
+    jobs: FastMap<JobId, Job>,
+    next_job: JobId,
+    last_commit: CommitId,
+    durable_commit: CommitId,
+    /// Jobs that wait for a commit to become durable.
+    waiting_for_commit: BTreeMap<CommitId, SmallVec<[JobId; 1]>>,
+    /// `cleared_at` of each partition of each `lww` bucket, where there is one.
+    cleared: BTreeMap<(PartitionId, BucketId), Hlc>,
+    rebuilding: BTreeSet<BucketId>,
+    /// Pages of rebuilds that are not durable yet.
+    rebuild_jobs: usize,
+}
+
+impl Replica {
+    /// A replica with what its disk holds.
+    #[must_use]
+    pub fn new(cleared: &[(RecordKey, Hlc)], rebuilding: impl IntoIterator<Item = BucketId>) -> Self {
+        let cleared = cleared
+            .iter()
+            .map(|(key, at)| ((key.partition(), key.bucket()), *at))
+            .collect();
+        Self {
+            cleared,
+            rebuilding: rebuilding.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads; answers the asker with a `ReadAnswer` or refuses.
+    pub fn read(&mut self, asker: Asker, want: ReadWant, site: &mut Site) {
+        let mut job = ReadJob::new(asker);
+        let id = self.new_job_id();
+        match want {
+            ReadWant::Records(keys) => {
+                for key in keys {
+                    self.note_bucket(&mut job, key.partition(), key.bucket());
+                    self.read_record(id, &mut job, key, site);
+                }
+            }
+            ReadWant::Range {
+                range,
+                records_max,
+                bytes_max,
+            } => {
+                let class = class_of(range.bucket, site);
+                job.answer.rebuilding = self.rebuilding.contains(&range.bucket);
+                let of_bucket = self.cleared.iter().filter(|entry| entry.0.1 == range.bucket);
+                job.answer.cleared = of_bucket
+                    .map(|(&(partition, bucket), &at)| (partition, bucket, at))
+                    .collect();
+                job.awaited = 1;
+                let bytes_max = bytes_max as usize;
+                let token = site.ask_store(StoreOp::Scan {
+                    range,
+                    class,
+                    records_max,
+                    bytes_max,
+                });
+                self.awaited.insert(token, Awaited::ReadPage(id));
+            }
+        }
+        if job.awaited == 0 {
+            self.answer_read(job, site);
+        } else {
+            self.jobs.insert(id, Job::Read(job));
+        }
+    }
+
+    /// Merges records from another replica or from a local operation's write-back.
+    pub fn merge(&mut self, asker: Option<Asker>, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
+        let changes = records
+            .into_iter()
+            .map(|(key, record)| (key, Change::Merge(record)))
+            .collect();
+        let purpose = if asker.is_some() {
+            Purpose::Merge
+        } else {
+            Purpose::Repair
+        };
+        self.write(asker, purpose, changes, site);
+    }
+
+    /// Merges a page of a rebuild.
+    pub fn merge_rebuilt(&mut self, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
+        self.rebuild_jobs += 1;
+        let changes = records
+            .into_iter()
+            .map(|(key, record)| (key, Change::Merge(record)))
+            .collect();
+        self.write(None, Purpose::Rebuild, changes, site);
+    }
+
+    /// True while a page of a rebuild is not durable.
+    #[must_use]
+    pub fn is_merging_rebuilt(&self) -> bool {
+        self.rebuild_jobs > 0
+    }
+
+    /// Makes changes for a local operation: tells it what was signed as soon as that is known, and again when durable.
+    pub fn change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
+        self.write(
+            Some(Asker {
+                node: site.id,
+                op,
+                attempt,
+            }),
+            Purpose::Sign,
+            changes,
+            site,
+        );
+    }
+
+    /// A store effect is answered; false if it was not asked for here.
+    pub fn on_stored(&mut self, token: Token, reply: StoreReply, site: &mut Site) -> Option<StoreReply> {
+        let Some(awaited) = self.awaited.remove(&token) else {
+            return Some(reply);
+        };
+        match awaited {
+            Awaited::Load(key) => self.on_loaded(&key, reply, site),
+            Awaited::ReadRecord(id, key) => {
+                let result = match reply {
+                    StoreReply::Record(record) => Ok(record),
+                    StoreReply::Failed(error) => Err(error),
+                    StoreReply::Page(_) | StoreReply::Done => Err(StoreError::OutOfService),
+                };
+                if result == Err(StoreError::Damaged) {
+                    site.notice(Notice::DamagedRecord { key: key.clone() });
+                }
+                self.progress_read(id, site, |job| job.add_result(key, result));
+            }
+            Awaited::ReadPage(id) => {
+                let page = match reply {
+                    StoreReply::Page(page) => Some(page),
+                    StoreReply::Record(_) | StoreReply::Done | StoreReply::Failed(_) => None,
+                };
+                self.on_page(id, page, site);
+            }
+            Awaited::Commit(commit, id) => self.on_committed(commit, id, &reply, site),
+        }
+        None
+    }
+
+    /// Buckets whose copy on this node is being rebuilt.
+    #[must_use]
+    pub fn rebuilding(&self) -> &BTreeSet<BucketId> {
+        &self.rebuilding
+    }
+
+    /// Notes that a bucket's copy is being rebuilt, or is complete.
+    pub fn set_rebuilding(&mut self, bucket: BucketId, rebuilding: bool) {
+        if rebuilding {
+            self.rebuilding.insert(bucket);
+        } else {
+            self.rebuilding.remove(&bucket);
+        }
+    }
+
+    /// Jobs and held records: zero on an idle node.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.jobs.len() + self.held.len() + self.awaited.len() + self.waiting_for_commit.len()
+    }
+
+    fn new_job_id(&mut self) -> JobId {
+        self.next_job += 1;
+        self.next_job
+    }
+
+    fn read_record(&mut self, id: JobId, job: &mut ReadJob, key: RecordKey, site: &mut Site) {
+        if let Some(held) = self.held.find(&key)
+            && let Current::Known(record) = &held.current
+        {
+            let in_flight = held.last_commit > self.durable_commit && !active(Mutant::ReadUndurable);
+            job.add(key, record.clone());
+            if in_flight {
+                job.awaited += 1;
+                self.waiting_for_commit.entry(held.last_commit).or_default().push(id);
+            }
+            return;
+        }
+        let class = class_of(key.bucket(), site);
+        job.awaited += 1;
+        let token = site.ask_store(StoreOp::Get {
+            key: key.clone(),
+            class,
+        });
+        self.awaited.insert(token, Awaited::ReadRecord(id, key));
+    }
+
+    /// What the answer must say of the partition and bucket that it touches.
+    fn note_bucket(&self, job: &mut ReadJob, partition: PartitionId, bucket: BucketId) {
+        job.answer.rebuilding |= self.rebuilding.contains(&bucket);
+        if let Some(&at) = self.cleared.get(&(partition, bucket)) {
+            let entry = (partition, bucket, at);
+            if !job.answer.cleared.contains(&entry) {
+                job.answer.cleared.push(entry);
+            }
+        }
+    }
+
+    fn on_page(&mut self, id: JobId, page: Option<Page>, site: &mut Site) {
+        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let Some(page) = page else {
+            job.failed = true;
+            self.progress_read(id, site, |_| {});
+            return;
+        };
+        job.answer.complete_up_to = page.next;
+        for key in page.damaged {
+            site.notice(Notice::DamagedRecord { key: key.clone() });
+            job.answer.damaged.push(key);
+        }
+        for (key, record) in page.records {
+            let cleared_at = self
+                .cleared
+                .get(&(key.partition(), key.bucket()))
+                .copied()
+                .unwrap_or(Hlc::ZERO);
+            let is_gone = record.as_lww().is_some_and(|lww| lww.highest() <= cleared_at);
+            if !is_gone || key.is_partition_head() {
+                job.answer.records.push((key, record));
+            }
+        }
+        self.progress_read(id, site, |_| {});
+    }
+
+    /// One awaited part of a read has come.
+    fn progress_read(&mut self, id: JobId, site: &mut Site, add: impl FnOnce(&mut ReadJob)) {
+        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        add(job);
+        job.awaited = job.awaited.saturating_sub(1);
+        if job.awaited == 0
+            && let Some(Job::Read(job)) = self.jobs.remove(&id)
+        {
+            self.answer_read(job, site);
+        }
+    }
+
+    fn answer_read(&self, mut job: ReadJob, site: &mut Site) {
+        let Asker { node, op, attempt } = job.asker;
+        if job.failed || (site.out_of_service && !active(Mutant::ReadUndurable)) {
+            if node == site.id {
+                site.notify(op, Event::Refused(node, Refusal::CannotMint));
+            } else {
+                site.refuse(node, Some(op), Refusal::CannotMint);
+            }
+            return;
+        }
+        job.answer.records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if node == site.id {
+            site.notify(op, Event::Read(node, attempt, job.answer));
+        } else {
+            site.send(
+                &[node],
+                Message::ReadReply(ReadReply {
+                    op,
+                    attempt,
+                    answer: job.answer,
+                }),
+            );
+        }
+    }
+
+    fn write(&mut self, asker: Option<Asker>, purpose: Purpose, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
+        if site.out_of_service || (site.health.full && asker.is_some() && !frees_space(&changes)) {
+            let full = !site.out_of_service;
+            let result = if full {
+                WriteResult::DiskFull
+            } else {
+                WriteResult::Failed
+            };
+            self.rebuild_jobs -= usize::from(purpose == Purpose::Rebuild);
+            answer_write(asker, result, site);
+            return;
+        }
+        let id = self.new_job_id();
+        let mut loading = 0;
+        let mut held = SmallVec::new();
+        for (key, _) in &changes {
+            held.push(key.clone());
+            if self.held.hold(key) {
+                let class = class_of(key.bucket(), site);
+                let token = site.ask_store(StoreOp::Get {
+                    key: key.clone(),
+                    class,
+                });
+                self.awaited.insert(token, Awaited::Load(key.clone()));
+            }
+            if let Some(entry) = self.held.find_mut(key)
+                && matches!(entry.current, Current::Loading)
+            {
+                entry.waiting.push(id);
+                loading += 1;
+            }
+        }
+        let result = WriteResult::Done { winner: None };
+        let job = WriteJob {
+            asker,
+            purpose,
+            changes,
+            held,
+            loading,
+            winner: None,
+            result,
+        };
+        if job.loading == 0 {
+            self.perform(id, job, site);
+        } else {
+            self.jobs.insert(id, Job::Write(job));
+        }
+    }
+
+    fn on_loaded(&mut self, key: &RecordKey, reply: StoreReply, site: &mut Site) {
+        let Some(held) = self.held.find_mut(key) else { return };
+        held.current = match reply {
+            StoreReply::Record(record) => Current::Known(record),
+            StoreReply::Failed(StoreError::Damaged) => {
+                site.notice(Notice::DamagedRecord { key: key.clone() });
+                Current::Damaged
+            }
+            StoreReply::Failed(_) | StoreReply::Page(_) | StoreReply::Done => Current::Unreadable,
+        };
+        for id in std::mem::take(&mut held.waiting) {
+            let Some(Job::Write(job)) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            job.loading -= 1;
+            if job.loading == 0
+                && let Some(Job::Write(job)) = self.jobs.remove(&id)
+            {
+                self.perform(id, job, site);
+            }
+        }
+    }
+
+    /// All records are loaded: change them, commit what changed, and answer when all of it is durable.
+    fn perform(&mut self, id: JobId, mut job: WriteJob, site: &mut Site) {
+        let mut writes = Vec::new();
+        let mut durability = Durability::Buffered;
+        let mut wait_for = 0;
+        let mut results = Vec::with_capacity(if job.purpose == Purpose::Sign {
+            job.changes.len()
+        } else {
+            0
+        });
+        let mut has_regressed = false;
+        for (key, change) in std::mem::take(&mut job.changes) {
+            let Some(held) = self.held.find_mut(&key) else { continue };
+            let current = match &held.current {
+                Current::Known(record) => record.clone(),
+                Current::Damaged if matches!(job.purpose, Purpose::Repair | Purpose::Rebuild) => None,
+                Current::Damaged | Current::Loading | Current::Unreadable => {
+                    job.result = WriteResult::Failed;
+                    if job.purpose == Purpose::Sign {
+                        results.push((key, Changed::Refused(unreadable())));
+                    }
+                    continue;
+                }
+            };
+            has_regressed |= has_forgotten(&change, current.as_deref(), site);
+            let sent = sent_stamp(&change);
+            let changed = change::apply(change, current.as_ref(), site);
+            match &changed {
+                Changed::New { record, .. } => {
+                    held.current = Current::Known(Some(Arc::clone(record)));
+                    held.last_commit = self.last_commit + 1;
+                    let bucket = site.bucket(key.bucket());
+                    if bucket
+                        .as_ref()
+                        .is_some_and(|bucket| bucket.durability == Durability::Synced)
+                    {
+                        durability = Durability::Synced;
+                    }
+                    let class = bucket.map_or(StorageClass::Disk, |bucket| bucket.storage);
+                    writes.push(Write {
+                        key: key.clone(),
+                        record: Arc::clone(record),
+                        class,
+                    });
+                    self.note_winner(&mut job, &key, sent, record);
+                }
+                Changed::Unchanged { record, .. } => {
+                    wait_for = wait_for.max(held.last_commit);
+                    if let Some(record) = record {
+                        self.note_winner(&mut job, &key, sent, record);
+                    }
+                }
+                Changed::Refused(_) => job.result = WriteResult::Failed,
+            }
+            if job.purpose == Purpose::Sign {
+                results.push((key, changed));
+            }
+        }
+        if has_regressed {
+            self.regress(site);
+        }
+        let refused = results.iter().any(|result| matches!(result.1, Changed::Refused(_)));
+        if job.purpose == Purpose::Sign
+            && let Some(asker) = job.asker
+        {
+            site.notify(asker.op, Event::Changed(results));
+        }
+        if matches!(job.result, WriteResult::Done { .. }) {
+            job.result = WriteResult::Done { winner: job.winner };
+        }
+        if writes.is_empty() {
+            if wait_for > self.durable_commit {
+                self.waiting_for_commit.entry(wait_for).or_default().push(id);
+                self.jobs.insert(id, Job::Write(job));
+            } else {
+                self.complete(job, refused, site);
+            }
+            return;
+        }
+        self.last_commit += 1;
+        let token = site.ask_store(StoreOp::Commit { writes, durability });
+        self.awaited.insert(token, Awaited::Commit(self.last_commit, id));
+        site.stats.commits += 1;
+        if active(Mutant::AcknowledgeBeforeDurable) {
+            answer_write(job.asker.take(), job.result.clone(), site);
+        }
+        self.jobs.insert(id, Job::Write(job));
+    }
+
+    fn note_winner(
+        &mut self,
+        job: &mut WriteJob,
+        key: &RecordKey,
+        sent: Option<crate::causality::Stamp>,
+        record: &Arc<Record>,
+    ) {
+        let Some(lww) = record.as_lww() else { return };
+        if let Some(sent) = sent
+            && lww.stamp > sent
+        {
+            job.winner = job.winner.max(Some(lww.stamp));
+        }
+        if key.is_partition_head() {
+            let entry = self.cleared.entry((key.partition(), key.bucket())).or_default();
+            *entry = (*entry).max(lww.cleared_at);
+        }
+    }
+
+    fn on_committed(&mut self, commit: CommitId, id: JobId, reply: &StoreReply, site: &mut Site) {
+        if matches!(reply, StoreReply::Failed(_)) && !site.out_of_service {
+            // What the disk holds of this commit is unknown; a dot that it signed must not be signed again.
+            site.out_of_service = true;
+            site.new_life("a commit failed");
+            site.notice(Notice::StoreOutOfService);
+        }
+        self.durable_commit = self.durable_commit.max(commit);
+        if let Some(Job::Write(mut job)) = self.jobs.remove(&id) {
+            if site.out_of_service {
+                job.result = WriteResult::Failed;
+            }
+            self.complete(job, false, site);
+        }
+        while let Some(entry) = self.waiting_for_commit.first_entry() {
+            if *entry.key() > self.durable_commit {
+                break;
+            }
+            for waiting in entry.remove() {
+                self.on_commit_reached(waiting, site);
+            }
+        }
+    }
+
+    fn on_commit_reached(&mut self, id: JobId, site: &mut Site) {
+        match self.jobs.get(&id) {
+            Some(Job::Read(_)) => self.progress_read(id, site, |_| {}),
+            Some(Job::Write(_)) => {
+                if let Some(Job::Write(mut job)) = self.jobs.remove(&id) {
+                    if site.out_of_service {
+                        job.result = WriteResult::Failed;
+                    }
+                    self.complete(job, false, site);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn complete(&mut self, job: WriteJob, refused: bool, site: &mut Site) {
+        for key in &job.held {
+            self.held.release(key);
+        }
+        self.rebuild_jobs -= usize::from(job.purpose == Purpose::Rebuild);
+        // A refused signature was already told, with its reason.
+        if !refused {
+            answer_write(job.asker, job.result, site);
+        }
+    }
+
+    fn regress(&mut self, site: &mut Site) {
+        site.new_life("a peer holds a write of this life that is not held here");
+        site.notice(Notice::Regressed);
+        site.has_regressed = true;
+    }
+}
+
+fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
+    site.catalog
+        .bucket(bucket)
+        .map_or(StorageClass::Disk, |bucket| bucket.storage)
+}
+
+/// Deletes pass on a full disk.
+fn frees_space(changes: &[(RecordKey, Change)]) -> bool {
+    changes.iter().all(|(_, change)| match change {
+        Change::Merge(record) => record.is_tombstone(),
+        Change::Put(put) => matches!(put.payload, crate::causality::Payload::Tombstone),
+        Change::Registers(registers) => matches!(registers.registers.payload, crate::causality::Payload::Tombstone),
+    })
+}
+
+fn sent_stamp(change: &Change) -> Option<crate::causality::Stamp> {
+    match change {
+        Change::Merge(record) => record.as_lww().map(|lww| lww.stamp),
+        Change::Put(_) | Change::Registers(_) => None,
+    }
+}
+
+fn has_forgotten(change: &Change, current: Option<&Record>, site: &Site) -> bool {
+    let Change::Merge(record) = change else { return false };
+    let Record::Siblings(incoming) = &**record else {
+        return false;
+    };
+    let held = match current {
+        Some(Record::Siblings(held)) => Some(&held.seen),
+        Some(Record::Lww(_)) | None => None,
+    };
+    site.minter.has_forgotten(&incoming.seen, held)
+}
+
+fn unreadable() -> crate::outcome::Failure {
+    crate::outcome::Failure::refused(crate::outcome::Cause::Unavailable(
+        "this node's copy of the record can't be read; another home must run the write".into(),
+    ))
+}
+
+fn answer_write(asker: Option<Asker>, result: WriteResult, site: &mut Site) {
+    let Some(Asker { node, op, attempt }) = asker else {
+        return;
+    };
+    if node == site.id {
+        site.notify(op, Event::Wrote(node, attempt, result));
+    } else {
+        site.send(&[node], Message::WriteReply(WriteReply { op, attempt, result }));
+    }
+}

@@ -1,0 +1,340 @@
+//! What every protocol of a node can reach: its clocks, ring, buckets and peers, the effects it asks for, and the
+//! answers that wait to be handed to local operations. Decides nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::bucket::{Bucket, Catalog};
+use crate::causality::Record;
+use crate::command::Command;
+use crate::coordinator::locks::KeyLocks;
+use crate::coordinator::{Event, Origin};
+use crate::deadlines::Deadlines;
+use crate::effect::{Effect, Notice, Outbox};
+use crate::id::{BucketId, Life, NodeId, OpId, PartitionId, Token};
+use crate::key::RecordKey;
+use crate::life::Minter;
+use crate::limits::CLOCK_AHEAD_MS_MAX;
+use crate::message::{Envelope, Message, Read, ReadWant, Refusal, Refused, WriteRecords};
+use crate::node::Stats;
+use crate::outcome::Outcome;
+use crate::peers::Peers;
+use crate::random::Random;
+use crate::replica::Change;
+use crate::ring::{Ring, partition_of, placement_hash};
+use crate::storage::{StoreHealth, StoreOp};
+use crate::time::{HlcClock, Now, Time, Wall};
+
+/// A wall clock that moves this much more or less than the monotonic one has jumped.
+const CLOCK_JUMP_MS: i64 = 500;
+
+/// Work of a node for itself, done before the step ends: the local replica is asked and answers like any other, without
+/// a message.
+#[derive(Debug)]
+pub enum Local {
+    /// A local operation asks the local replica to read.
+    Read(OpId, u16, ReadWant),
+    /// A local operation asks the local replica to merge records; nobody waits if there is no operation.
+    Merge(Option<(OpId, u16)>, Vec<(RecordKey, Arc<Record>)>),
+    /// A local operation asks the local replica to make and commit changes.
+    Change(OpId, u16, Vec<(RecordKey, Change)>),
+    /// Something happened to an operation.
+    Event(OpId, Event),
+    /// Begin a command for somebody.
+    Begin(Origin, Command, Time),
+    /// An operation is over: answer whoever asked for it.
+    Finished(Origin, Outcome),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Site {
+    /// This node.
+    pub id: NodeId,
+    /// The clocks of this step.
+    pub now: Now,
+    /// The ring.
+    pub ring: Arc<Ring>,
+    /// The buckets.
+    pub catalog: Arc<Catalog>,
+    /// Hybrid logical clock.
+    pub clock: HlcClock,
+    /// Signs dots and stamps.
+    pub minter: Minter,
+    /// Peers, sessions, clock skew.
+    pub peers: Peers,
+    /// Every random choice.
+    pub random: Random,
+    /// When to wake operations.
+    pub deadlines: Deadlines,
+    /// As the shell last said.
+    pub health: StoreHealth,
+    /// A commit failed: no write is taken until the node is restarted.
+    pub out_of_service: bool,
+    /// Something of this life was forgotten: every copy must be rebuilt.
+    pub has_regressed: bool,
+    /// Counters.
+    pub stats: Stats,
+    /// Who updates which key.
+    pub locks: KeyLocks,
+    /// Work for this step.
+    pub local: VecDeque<Local>,
+    /// Effects of this step.
+    pub out: Outbox,
+    clock_sound: bool,
+    attempts: u16,
+    next_token: u64,
+}
+
+impl Site {
+    /// A site with nothing to do.
+    #[must_use]
+    pub fn new(id: NodeId, ring: Arc<Ring>, catalog: Arc<Catalog>, clock: HlcClock, seed: u64, now: Now) -> Self {
+        let mut random = Random::new(seed);
+        let others = ring
+            .members()
+            .iter()
+            .map(|member| member.id)
+            .filter(|&node| node != id)
+            .collect::<Vec<_>>();
+        let minter = Minter::new(id, Life(random.next_u64()));
+        let peers = Peers::new(others.into_iter(), now, &mut random);
+        Self {
+            id,
+            now,
+            ring,
+            catalog,
+            clock,
+            minter,
+            peers,
+            random,
+            deadlines: Deadlines::default(),
+            health: StoreHealth::default(),
+            out_of_service: false,
+            has_regressed: false,
+            stats: Stats::default(),
+            locks: KeyLocks::default(),
+            local: VecDeque::new(),
+            out: Outbox::new(),
+            clock_sound: true,
+            attempts: 0,
+            next_token: 0,
+        }
+    }
+
+    /// The record's name for a key of a bucket.
+    #[must_use]
+    pub fn record_key(&self, bucket: &Bucket, partition_key: &[u8], sort_key: &[u8]) -> RecordKey {
+        let hash = placement_hash(&bucket.name, partition_key);
+        RecordKey::new(
+            partition_of(hash, self.ring.partitions()),
+            bucket.id,
+            hash,
+            partition_key,
+            sort_key,
+        )
+    }
+
+    /// True if this node is a home of the record.
+    #[must_use]
+    pub fn is_home(&self, key: &RecordKey) -> bool {
+        self.catalog
+            .bucket(key.bucket())
+            .is_some_and(|bucket| self.is_home_of(key.partition(), bucket.n))
+    }
+
+    /// True if this node is a home of the partition for buckets of `n` copies.
+    #[must_use]
+    pub fn is_home_of(&self, partition: PartitionId, n: u8) -> bool {
+        self.ring.is_home(self.id, partition, n)
+    }
+
+    /// The bucket of an id.
+    #[must_use]
+    pub fn bucket(&self, id: BucketId) -> Option<Arc<Bucket>> {
+        self.catalog.bucket(id).cloned()
+    }
+
+    /// True if this node may sign new versions: its store takes writes and its clock is near its peers'.
+    #[must_use]
+    pub fn can_mint(&self) -> bool {
+        !self.out_of_service && !self.health.full && !self.health.slow && self.clock_sound
+    }
+
+    /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.
+    pub fn enter(&mut self, now: Now) {
+        let offset = |now: Now| now.wall.0 as i64 - (now.time.0 / 1_000) as i64;
+        let jumped = (offset(now) - offset(self.now)).abs() > CLOCK_JUMP_MS;
+        self.now = now;
+        if jumped {
+            self.judge_clock();
+        }
+    }
+
+    /// True if this node's clock is near enough to its peers'.
+    #[must_use]
+    pub fn is_clock_sound(&self) -> bool {
+        self.clock_sound
+    }
+
+    /// Runs every half second.
+    pub fn on_housekeeping(&mut self) {
+        self.peers.on_tick(self.now, &mut self.random);
+        self.judge_clock();
+    }
+
+    fn judge_clock(&mut self) {
+        let sound = self.peers.is_clock_sound(self.now);
+        if self.clock_sound && !sound {
+            let ms = self.peers.clock_skew_ms(self.now);
+            self.notice(Notice::ClockSkew { ms });
+        }
+        self.clock_sound = sound;
+    }
+
+    /// True if the node itself, or a peer with a connection.
+    #[must_use]
+    pub fn is_reachable(&self, node: NodeId) -> bool {
+        node == self.id || self.peers.is_up(node)
+    }
+
+    /// A number for the next read of an operation: different from that of its last 65,535 reads.
+    pub fn next_attempt(&mut self) -> u16 {
+        self.attempts = self.attempts.wrapping_add(1);
+        self.attempts
+    }
+
+    /// Asks replicas to read the same; each answer comes as `Event::Read`.
+    pub fn ask_reads(&mut self, to: &[NodeId], op: OpId, attempt: u16, want: &ReadWant) {
+        if to.contains(&self.id) {
+            self.local.push_back(Local::Read(op, attempt, want.clone()));
+        }
+        let others: SmallVec<[NodeId; 3]> = to.iter().copied().filter(|&node| node != self.id).collect();
+        if !others.is_empty() {
+            self.send(
+                &others,
+                Message::Read(Read {
+                    op,
+                    attempt,
+                    want: want.clone(),
+                }),
+            );
+        }
+    }
+
+    /// Asks replicas to merge records; with an operation, each answer comes as `Event::Wrote`.
+    pub fn ask_merge(&mut self, to: &[NodeId], write: Option<(OpId, u16)>, records: Vec<(RecordKey, Arc<Record>)>) {
+        let others: SmallVec<[NodeId; 3]> = to.iter().copied().filter(|&node| node != self.id).collect();
+        if to.contains(&self.id) {
+            self.local.push_back(Local::Merge(write, records.clone()));
+        }
+        if !others.is_empty() {
+            let sessions = others.iter().map(|&node| (node, self.peers.session_of(node))).collect();
+            let (op, attempt) = write.map_or((None, 0), |(op, attempt)| (Some(op), attempt));
+            self.send(
+                &others,
+                Message::Write(WriteRecords {
+                    op,
+                    attempt,
+                    sessions,
+                    records,
+                }),
+            );
+        }
+    }
+
+    /// Asks the local replica to make changes; the answer comes as `Event::Changed` when they are signed and as
+    /// `Event::Wrote` when they are durable (or if the store took none of them).
+    pub fn ask_change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>) {
+        self.local.push_back(Local::Change(op, attempt, changes));
+    }
+
+    /// The moment by which expiry is judged: nothing expires while this node's clock is unsound (RULINGS 6).
+    #[must_use]
+    pub fn expiry_wall(&self) -> Wall {
+        if self.clock_sound { self.now.wall } else { Wall(0) }
+    }
+
+    /// Queues for a key's lock; true if it is held at once, else `Event::LockGranted` comes.
+    pub fn lock(&mut self, group: &Bytes, op: OpId) -> bool {
+        self.locks.acquire(group, op)
+    }
+
+    /// Leaves a key's lock, held or not.
+    pub fn unlock(&mut self, group: &Bytes, op: OpId) {
+        if let Some(next) = self.locks.release(group, op) {
+            self.notify(next, Event::LockGranted);
+        }
+    }
+
+    /// Starts a command whose outcome goes to `origin`.
+    pub fn begin(&mut self, origin: Origin, command: Command, deadline: Time) {
+        self.local.push_back(Local::Begin(origin, command, deadline));
+    }
+
+    /// Sends a message to other nodes.
+    pub fn send(&mut self, to: &[NodeId], message: Message) {
+        debug_assert!(!to.contains(&self.id), "a node does not send to itself");
+        let envelope = self.envelope(message);
+        self.out.push(Effect::Send {
+            to: to.iter().copied().collect(),
+            envelope,
+        });
+    }
+
+    /// A message with what every message carries.
+    #[must_use]
+    pub fn envelope(&self, message: Message) -> Envelope {
+        Envelope {
+            epoch: self.ring.epoch(),
+            hlc: self.clock.last(),
+            wall: self.now.wall,
+            session: self.peers.session(),
+            message,
+        }
+    }
+
+    /// Says that nothing was done with a message.
+    pub fn refuse(&mut self, to: NodeId, op: Option<OpId>, reason: Refusal) {
+        self.stats.refusals += 1;
+        self.send(&[to], Message::Refused(Refused { op, reason }));
+    }
+
+    /// Asks the store for something; the token names the answer.
+    pub fn ask_store(&mut self, op: StoreOp) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.out.push(Effect::Store { token, op });
+        token
+    }
+
+    /// Ends an operation with its outcome.
+    pub fn finish(&mut self, origin: Origin, outcome: Outcome) {
+        self.local.push_back(Local::Finished(origin, outcome));
+    }
+
+    /// Tells an operation something at the end of this step's queue.
+    pub fn notify(&mut self, op: OpId, event: Event) {
+        self.local.push_back(Local::Event(op, event));
+    }
+
+    /// Something an operator should know.
+    pub fn notice(&mut self, notice: Notice) {
+        self.out.push(Effect::Notice(notice));
+    }
+
+    /// Takes note of a clock reading from another node.
+    pub fn observe_hlc(&mut self, hlc: crate::time::Hlc) {
+        self.clock.observe(self.now.wall, hlc, CLOCK_AHEAD_MS_MAX);
+    }
+
+    /// Ends this life and begins another.
+    pub fn new_life(&mut self, reason: &'static str) {
+        let life = Life(self.random.next_u64());
+        self.minter.begin(life);
+        self.notice(Notice::NewLife { reason });
+    }
+}

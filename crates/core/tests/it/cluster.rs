@@ -1,0 +1,265 @@
+//! Nodes that talk without delay or loss, over disks that keep everything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use torc_core::bucket::{Bucket, Catalog};
+use torc_core::causality::{ClientContext, Record, Value};
+use torc_core::command::{Command, Get, Options, Put, PutAction, PutContext, Request, Target, Ttl};
+use torc_core::effect::{Effect, Input, Outbox};
+use torc_core::id::{BucketId, NodeId, RequestId};
+use torc_core::key::RecordKey;
+use torc_core::message::Envelope;
+use torc_core::node::{Node, NodeConfig};
+use torc_core::outcome::{Found, Outcome};
+use torc_core::ring::{Member, Ring};
+use torc_core::storage::{BootState, Page, StoreOp, StoreReply};
+use torc_core::time::{Now, Time, Wall};
+
+pub const DEFAULT: BucketId = BucketId(1);
+pub const REDIS: BucketId = BucketId(2);
+
+#[derive(Default)]
+pub struct Disk {
+    pub records: BTreeMap<RecordKey, Arc<Record>>,
+}
+
+pub struct Cluster {
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub disks: BTreeMap<NodeId, Disk>,
+    pub names: Vec<NodeId>,
+    pub down: Vec<NodeId>,
+    now: Now,
+    next_request: u64,
+    outcomes: BTreeMap<RequestId, Outcome>,
+    wire: VecDeque<(NodeId, NodeId, Envelope)>,
+}
+
+impl Cluster {
+    pub fn new(count: usize) -> Self {
+        let catalog = Arc::new(Catalog::new(Bucket::initial()));
+        let members: Vec<Member> = (1..=count)
+            .map(|i| {
+                let name = format!("n{i}");
+                Member {
+                    id: NodeId::of_name(&name),
+                    name: name.as_str().into(),
+                    dc: "dc1".into(),
+                    rack: "r1".into(),
+                    capacity: 1,
+                }
+            })
+            .collect();
+        let names: Vec<NodeId> = members.iter().map(|member| member.id).collect();
+        let ring = Arc::new(Ring::new(members, 16, &catalog));
+        let now = Now {
+            time: Time(1_000_000),
+            wall: Wall(1_700_000_000_000),
+        };
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            names: names.clone(),
+            down: Vec::new(),
+            now,
+            next_request: 0,
+            outcomes: BTreeMap::new(),
+            wire: VecDeque::new(),
+        };
+        for (i, &id) in names.iter().enumerate() {
+            let config = NodeConfig {
+                id,
+                ring: Arc::clone(&ring),
+                catalog: Arc::clone(&catalog),
+                seed: i as u64 + 1,
+            };
+            let mut out = Outbox::new();
+            let boot = BootState {
+                incarnation: 1,
+                ..BootState::default()
+            };
+            let node = Node::new(config, boot, now, &mut out);
+            cluster.nodes.insert(id, node);
+            cluster.disks.insert(id, Disk::default());
+            cluster.perform(id, out);
+        }
+        for &a in &names {
+            for &b in &names {
+                if a != b {
+                    cluster.step(a, Input::Peer { node: b, up: true });
+                }
+            }
+        }
+        cluster.run_for_ms(2_000);
+        cluster
+    }
+
+    pub fn run_for_ms(&mut self, ms: u64) {
+        let end = self.now.time.plus_ms(ms);
+        while self.now.time < end {
+            self.now.time = self.now.time.plus_ms(20);
+            self.now.wall.0 += 20;
+            for id in self.names.clone() {
+                if !self.down.contains(&id) && self.nodes[&id].next_deadline() <= self.now.time {
+                    self.step(id, Input::Tick);
+                }
+            }
+            self.deliver();
+        }
+    }
+
+    pub fn cut(&mut self, node: NodeId) {
+        self.down.push(node);
+        for other in self.names.clone() {
+            if other != node {
+                self.step(other, Input::Peer { node, up: false });
+                self.step(node, Input::Peer { node: other, up: false });
+            }
+        }
+    }
+
+    pub fn mend(&mut self) {
+        for node in std::mem::take(&mut self.down) {
+            for other in self.names.clone() {
+                if other != node {
+                    self.step(other, Input::Peer { node, up: true });
+                    self.step(node, Input::Peer { node: other, up: true });
+                }
+            }
+        }
+        self.deliver();
+    }
+
+    pub fn ask(&mut self, node: NodeId, command: Command) -> Outcome {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.step(node, Input::Request(Request { id, command }));
+        self.deliver();
+        for _ in 0..400 {
+            if let Some(outcome) = self.outcomes.remove(&id) {
+                return outcome;
+            }
+            self.run_for_ms(20);
+        }
+        panic!("no outcome within eight seconds");
+    }
+
+    pub fn get(&mut self, node: NodeId, bucket: BucketId, key: &str) -> Found {
+        match self.ask(node, get(bucket, key, Options::default())) {
+            Outcome::Found(found) => *found,
+            other => panic!("a get gave {other:?}"),
+        }
+    }
+
+    pub fn put(
+        &mut self,
+        node: NodeId,
+        bucket: BucketId,
+        key: &str,
+        value: &str,
+        context: Option<ClientContext>,
+    ) -> ClientContext {
+        match self.ask(node, put(bucket, key, value, context, Options::default())) {
+            Outcome::Written(written) => written.context,
+            other => panic!("a put gave {other:?}"),
+        }
+    }
+
+    fn step(&mut self, id: NodeId, input: Input) {
+        let mut out = Outbox::new();
+        self.nodes.get_mut(&id).expect("a node").step(self.now, input, &mut out);
+        self.perform(id, out);
+    }
+
+    fn perform(&mut self, id: NodeId, mut out: Outbox) {
+        let mut answers = Vec::new();
+        while let Some(effect) = out.pop() {
+            match effect {
+                Effect::Send { to, envelope } => {
+                    for node in to {
+                        self.wire.push_back((id, node, envelope.clone()));
+                    }
+                }
+                Effect::Store { token, op } => answers.push(Input::Stored {
+                    token,
+                    reply: self.store(id, op),
+                }),
+                Effect::Reply { request, outcome } => {
+                    assert!(
+                        self.outcomes.insert(request, outcome).is_none(),
+                        "a request is answered once"
+                    );
+                }
+                Effect::Notice(_) => {}
+            }
+        }
+        for answer in answers {
+            self.step(id, answer);
+        }
+    }
+
+    fn store(&mut self, id: NodeId, op: StoreOp) -> StoreReply {
+        let disk = self.disks.get_mut(&id).expect("a disk");
+        match op {
+            StoreOp::Get { key, .. } => StoreReply::Record(disk.records.get(&key).cloned()),
+            StoreOp::Scan { range, records_max, .. } => {
+                let mut page = Page::default();
+                for (key, record) in &disk.records {
+                    let name = key.as_bytes();
+                    let past_end = range.end.as_ref().is_some_and(|end| name >= &end[..]);
+                    if name < &range.start[..] || past_end || key.bucket() != range.bucket {
+                        continue;
+                    }
+                    if page.records.len() >= records_max as usize {
+                        page.next = Some(key.to_bytes());
+                        break;
+                    }
+                    page.records.push((key.clone(), Arc::clone(record)));
+                }
+                StoreReply::Page(page)
+            }
+            StoreOp::Commit { writes, .. } => {
+                for write in writes {
+                    disk.records.insert(write.key, write.record);
+                }
+                StoreReply::Done
+            }
+            StoreOp::PutMeta(_) => StoreReply::Done,
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, to, envelope)) = self.wire.pop_front() {
+            if !self.down.contains(&from) && !self.down.contains(&to) {
+                self.step(to, Input::Message { from, envelope });
+            }
+        }
+    }
+}
+
+pub fn target(bucket: BucketId, key: &str) -> Target {
+    Target {
+        bucket,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        sort: Bytes::new(),
+    }
+}
+
+pub fn get(bucket: BucketId, key: &str, options: Options) -> Command {
+    Command::Get(Get {
+        target: target(bucket, key),
+        options,
+    })
+}
+
+pub fn put(bucket: BucketId, key: &str, value: &str, context: Option<ClientContext>, options: Options) -> Command {
+    let value = Value::plain(Bytes::copy_from_slice(value.as_bytes()));
+    Command::Put(Put {
+        target: target(bucket, key),
+        action: PutAction::Value(value, Ttl::Never),
+        context: context.map_or(PutContext::Blind, PutContext::Seen),
+        request: None,
+        options,
+    })
+}

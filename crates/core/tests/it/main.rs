@@ -1,0 +1,5 @@
+//! Stories told with a few whole nodes whose messages and disks are perfect and instant: the core's logic without the
+//! simulator's weather.
+
+mod cluster;
+mod stories;
