@@ -1,6 +1,8 @@
 //! Reading bytes that came from a disk, a peer or a client: every read is bounded by what is there, and a number has one
 //! spelling only, so that what was read can be compared and hashed byte by byte. Numbers of unknown size are LEB128.
 
+use smallvec::SmallVec;
+
 /// What a [`Cursor`] found wrong: the bytes end too early, or a number is not in its shortest form. Nothing more can be
 /// said about bytes that passed their checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -101,8 +103,36 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Where bytes are written: a `Vec` for records, a `SmallVec` on the stack for tokens.
+pub(crate) trait Sink {
+    /// Appends one byte.
+    fn push(&mut self, byte: u8);
+    /// Appends bytes.
+    fn extend_from_slice(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn push(&mut self, byte: u8) {
+        Self::push(self, byte);
+    }
+
+    fn extend_from_slice(&mut self, bytes: &[u8]) {
+        Self::extend_from_slice(self, bytes);
+    }
+}
+
+impl<const N: usize> Sink for SmallVec<[u8; N]> {
+    fn push(&mut self, byte: u8) {
+        Self::push(self, byte);
+    }
+
+    fn extend_from_slice(&mut self, bytes: &[u8]) {
+        Self::extend_from_slice(self, bytes);
+    }
+}
+
 /// Writes a number in LEB128, in its shortest form.
-pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn push_varint(out: &mut impl Sink, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -111,7 +141,7 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Writes a length and the bytes.
-pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push_bytes(out: &mut impl Sink, bytes: &[u8]) {
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use smallvec::SmallVec;
 
 use crate::causality::{Context, codec};
 use crate::cursor::{Cursor, Malformed, crc32c};
@@ -67,24 +68,9 @@ pub fn encode(context: &ClientContext) -> String {
 
 /// Appends the token of `context` to `out`.
 pub fn encode_into(context: &ClientContext, out: &mut String) {
-    match context {
-        ClientContext::Clock(hlc) => {
-            let mut raw = [VERSION, KIND_CLOCK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            raw[2..10].copy_from_slice(&hlc.0.to_le_bytes());
-            let checksum = crc32c(&raw[..10]);
-            raw[10..].copy_from_slice(&checksum.to_le_bytes());
-            URL_SAFE_NO_PAD.encode_string(raw, out);
-        }
-        ClientContext::Dots(context) => {
-            let mut raw = Vec::with_capacity(16 + 40 * context.entries());
-            raw.extend_from_slice(&[VERSION, KIND_DOTS]);
-            let actors = codec::v1::actors_of(context, std::iter::empty());
-            codec::v1::push_context(context, &actors, &mut raw);
-            let checksum = crc32c(&raw);
-            raw.extend_from_slice(&checksum.to_le_bytes());
-            URL_SAFE_NO_PAD.encode_string(raw, out);
-        }
-    }
+    let mut raw: SmallVec<[u8; 128]> = SmallVec::new();
+    push_raw(context, &mut raw);
+    URL_SAFE_NO_PAD.encode_string(raw, out);
 }
 
 /// Reads a token.
@@ -100,12 +86,35 @@ pub fn decode(token: impl AsRef<[u8]>) -> Result<ClientContext, TokenError> {
     let length = URL_SAFE_NO_PAD
         .decode_slice(token, &mut raw)
         .map_err(|_| TokenError::NotBase64)?;
-    let raw = &raw[..length];
+    from_raw(&raw[..length])
+}
+
+/// Appends the bytes that the token spells; forwarded commands carry them as they are.
+pub(crate) fn push_raw(context: &ClientContext, out: &mut SmallVec<[u8; 128]>) {
+    let start = out.len();
+    match context {
+        ClientContext::Clock(hlc) => {
+            out.extend_from_slice(&[VERSION, KIND_CLOCK]);
+            out.extend_from_slice(&hlc.0.to_le_bytes());
+        }
+        ClientContext::Dots(context) => {
+            out.extend_from_slice(&[VERSION, KIND_DOTS]);
+            let actors = codec::v1::actors_of(context, std::iter::empty());
+            codec::v1::push_context(context, &actors, out);
+        }
+    }
+    let checksum = crc32c(&out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Reads what [`push_raw`] wrote.
+pub(crate) fn from_raw(raw: &[u8]) -> Result<ClientContext, TokenError> {
     let version = *raw.first().ok_or(TokenError::Malformed)?;
     if version != VERSION {
         return Err(TokenError::BadVersion(version));
     }
-    let end = length
+    let end = raw
+        .len()
         .checked_sub(CHECKSUM_BYTES)
         .filter(|&end| end >= 2)
         .ok_or(TokenError::Malformed)?;

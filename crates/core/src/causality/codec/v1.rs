@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::causality::{
     Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, RequestMarks, SiblingsRecord, Stamp, Value, Version,
 };
-use crate::cursor::{Cursor, Malformed, push_bytes, push_varint};
+use crate::cursor::{Cursor, Malformed, Sink, push_bytes, push_varint};
 use crate::id::{ActorId, ClientRequestId, Life, NodeId};
 use crate::limits::REQUEST_MARKS_MAX;
 use crate::time::{Hlc, Wall};
@@ -355,7 +355,7 @@ fn read_marks(
     RequestMarks::from_sorted(marks).ok_or(Malformed)
 }
 
-fn push_actor(actor: ActorId, out: &mut Vec<u8>) {
+fn push_actor(actor: ActorId, out: &mut impl Sink) {
     out.extend_from_slice(&actor.node.0.to_le_bytes());
     out.extend_from_slice(&actor.life.0.to_le_bytes());
     push_varint(out, actor.birth);
@@ -387,13 +387,13 @@ fn index_of(actor: ActorId, actors: &Actors) -> u64 {
         .expect("the table holds every actor of the record") as u64
 }
 
-fn push_indexed(dot: Dot, actors: &Actors, out: &mut Vec<u8>) {
+fn push_indexed(dot: Dot, actors: &Actors, out: &mut impl Sink) {
     push_varint(out, index_of(dot.actor, actors));
     push_varint(out, dot.counter);
 }
 
 /// The actor table with the vector, then the single dots. Tokens hold the same bytes.
-pub(crate) fn push_context(context: &Context, actors: &Actors, out: &mut Vec<u8>) {
+pub(crate) fn push_context(context: &Context, actors: &Actors, out: &mut impl Sink) {
     push_varint(out, actors.len() as u64);
     let mut vector = context.vector().iter().peekable();
     for &actor in actors {

@@ -1,1 +1,0 @@
-//! How envelopes travel between nodes: prost messages with a version byte.

@@ -1,0 +1,274 @@
+//! Strategies for everything that nodes say to one another.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::causality::Record;
+use crate::causality::arbitrary::{
+    bytes, client_context, expiry_moment, hlc, record, record_key, request_id, stamp, value,
+};
+use crate::command::{Command, Options, Put, PutAction, PutContext, Target, Ttl, UpdateKey};
+use crate::id::{BucketId, NodeId, OpId, PartitionId};
+use crate::key::RecordKey;
+use crate::keyspace::{ExpireIf, ExpiryChange, Update, UpdateReply};
+use crate::message::{
+    Boot, BootReply, Envelope, Forward, ForwardReply, Message, Pull, PullReply, Read, ReadAnswer, ReadReply, ReadWant,
+    Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
+};
+use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
+use crate::quorum::QuorumSize;
+use crate::storage::Range;
+use crate::time::Wall;
+
+fn op() -> impl Strategy<Value = OpId> {
+    any::<u64>().prop_map(OpId)
+}
+
+fn range() -> impl Strategy<Value = Range> {
+    (any::<u32>(), bytes(), prop::option::of(bytes())).prop_map(|(bucket, start, end)| Range {
+        bucket: BucketId(bucket),
+        start,
+        end,
+    })
+}
+
+fn records() -> impl Strategy<Value = Vec<(RecordKey, Arc<Record>)>> {
+    prop::collection::vec((record_key(), record().prop_map(Arc::new)), 0..4)
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let quorum = || {
+        prop_oneof![
+            Just(None),
+            (1_u8..=9).prop_map(|count| Some(QuorumSize::Count(count))),
+            prop::sample::select(vec!["one", "quorum", "all", "local_one", "local_quorum", "each_quorum"])
+                .prop_map(QuorumSize::parse),
+        ]
+    };
+    (quorum(), quorum(), any::<bool>(), any::<Option<u32>>()).prop_map(|(read, write, strict, timeout_ms)| Options {
+        read,
+        write,
+        strict,
+        timeout_ms,
+    })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    (any::<u32>(), bytes(), bytes()).prop_map(|(bucket, key, sort)| Target {
+        bucket: BucketId(bucket),
+        key,
+        sort,
+    })
+}
+
+fn put() -> impl Strategy<Value = Put> {
+    let ttl = prop_oneof![
+        Just(Ttl::BucketDefault),
+        Just(Ttl::Never),
+        any::<u64>().prop_map(Ttl::AfterMs),
+        any::<u64>().prop_map(|ms| Ttl::At(Wall(ms)))
+    ];
+    let action = prop_oneof![
+        (value(), ttl).prop_map(|(value, ttl)| PutAction::Value(value, ttl)),
+        Just(PutAction::Delete),
+        Just(PutAction::ClearPartition)
+    ];
+    let context = prop_oneof![
+        client_context().prop_map(PutContext::Seen),
+        Just(PutContext::Blind),
+        Just(PutContext::ReadFirst)
+    ];
+    (target(), action, context, prop::option::of(request_id()), options()).prop_map(
+        |(target, action, context, request, options)| Put {
+            target,
+            action,
+            context,
+            request,
+            options,
+        },
+    )
+}
+
+fn update() -> impl Strategy<Value = Update> {
+    let expiry = || {
+        prop_oneof![
+            Just(ExpiryChange::Keep),
+            Just(ExpiryChange::Clear),
+            any::<u64>().prop_map(|ms| ExpiryChange::At(Wall(ms)))
+        ]
+    };
+    let condition = prop::sample::select(vec![
+        ExpireIf::Always,
+        ExpireIf::None,
+        ExpireIf::Some,
+        ExpireIf::Later,
+        ExpireIf::Earlier,
+    ]);
+    prop_oneof![
+        (bytes(), expiry(), any::<bool>()).prop_map(|(value, expiry, return_old)| Update::Set {
+            value,
+            expiry,
+            return_old
+        }),
+        bytes().prop_map(Update::Append),
+        (any::<u32>(), bytes()).prop_map(|(offset, data)| Update::SetRange { offset, data }),
+        Just(Update::GetDel),
+        expiry().prop_map(Update::GetEx),
+        Just(Update::Del),
+        (any::<u64>(), condition).prop_map(|(at, condition)| Update::Expire {
+            at: Wall(at),
+            condition
+        }),
+        Just(Update::Persist),
+        prop::collection::vec((bytes(), bytes()), 0..4).prop_map(Update::HashSet),
+        prop::collection::vec(bytes(), 0..4).prop_map(Update::HashDel),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        put().prop_map(Command::Put),
+        (target(), update(), options()).prop_map(|(target, update, options)| Command::Update(UpdateKey {
+            target,
+            update,
+            options
+        })),
+    ]
+}
+
+fn cause() -> impl Strategy<Value = Cause> {
+    let answers = || (any::<u8>(), any::<u8>(), any::<u8>());
+    prop_oneof![
+        ".{0,9}".prop_map(Cause::BadRequest),
+        ".{0,9}".prop_map(Cause::BadContext),
+        Just(Cause::NoSuchBucket),
+        ".{0,9}".prop_map(Cause::WrongMode),
+        ".{0,9}".prop_map(Cause::NotInThisVersion),
+        any::<(u32, u32)>().prop_map(|(limit, actual)| Cause::TooManySiblings { limit, actual }),
+        any::<(u64, u64)>().prop_map(|(limit, actual)| Cause::ValueTooLarge { limit, actual }),
+        any::<(u64, u64)>().prop_map(|(limit, actual)| Cause::KeyTooLarge { limit, actual }),
+        any::<u32>().prop_map(|retry_after_ms| Cause::Busy { retry_after_ms }),
+        answers().prop_map(|(needed, answered, n)| Cause::NotEnoughReplicas { needed, answered, n }),
+        answers().prop_map(|(needed, answered, n)| Cause::Deadline { needed, answered, n }),
+        Just(Cause::DiskFull),
+        Just(Cause::RequestIdReused),
+        Just(Cause::WrongType),
+        ".{0,9}".prop_map(Cause::Redis),
+        Just(Cause::Siblings),
+        any::<u64>().prop_map(|limit| Cause::ResultTooLarge { limit }),
+        ".{0,9}".prop_map(Cause::Unavailable),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let answered = || any::<(u8, u8, bool)>().prop_map(|(answered, n, sloppy)| Answered { answered, n, sloppy });
+    let reply = prop_oneof![
+        Just(UpdateReply::Done),
+        any::<i64>().prop_map(UpdateReply::Integer),
+        prop::option::of(bytes()).prop_map(UpdateReply::Value)
+    ];
+    let certainty = prop::sample::select(vec![Certainty::NotApplied, Certainty::Unknown]);
+    prop_oneof![
+        (client_context(), answered()).prop_map(|(context, answered)| Outcome::Written(Written { context, answered })),
+        (reply, answered()).prop_map(|(reply, answered)| Outcome::Updated(reply, answered)),
+        (cause(), certainty).prop_map(|(cause, certainty)| Outcome::Failed(Failure { cause, certainty })),
+    ]
+}
+
+fn read_answer() -> impl Strategy<Value = ReadAnswer> {
+    let cleared = (any::<u16>(), any::<u32>(), hlc())
+        .prop_map(|(partition, bucket, hlc)| (PartitionId(partition), BucketId(bucket), hlc));
+    let damaged = prop::collection::vec(record_key(), 0..3);
+    (
+        records(),
+        damaged,
+        prop::option::of(bytes()),
+        prop::collection::vec(cleared, 0..3),
+        any::<bool>(),
+    )
+        .prop_map(|(records, damaged, complete_up_to, cleared, rebuilding)| ReadAnswer {
+            records,
+            damaged,
+            complete_up_to,
+            cleared,
+            rebuilding,
+        })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let want = prop_oneof![
+        prop::collection::vec(record_key(), 0..4).prop_map(ReadWant::Records),
+        (range(), any::<u32>(), any::<u32>()).prop_map(|(range, records_max, bytes_max)| ReadWant::Range {
+            range,
+            records_max,
+            bytes_max
+        }),
+    ];
+    let sessions = prop::collection::vec((any::<u32>().prop_map(NodeId), any::<u64>()), 0..5);
+    let result = prop_oneof![
+        prop::option::of(stamp()).prop_map(|winner| WriteResult::Done { winner }),
+        Just(WriteResult::DiskFull),
+        Just(WriteResult::Failed)
+    ];
+    let reason = prop::sample::select(vec![
+        Refusal::WrongEpoch,
+        Refusal::NotHome,
+        Refusal::Busy,
+        Refusal::StaleSession,
+        Refusal::CannotMint,
+        Refusal::DiskFull,
+    ]);
+    prop_oneof![
+        (op(), want).prop_map(|(op, want)| Message::Read(Read { op, want })),
+        (op(), read_answer()).prop_map(|(op, answer)| Message::ReadReply(ReadReply { op, answer })),
+        (prop::option::of(op()), any::<u8>(), sessions, records()).prop_map(|(op, attempt, sessions, records)| {
+            Message::Write(WriteRecords {
+                op,
+                attempt,
+                sessions: sessions.into(),
+                records,
+            })
+        }),
+        (op(), any::<u8>(), result).prop_map(|(op, attempt, result)| Message::WriteReply(WriteReply {
+            op,
+            attempt,
+            result
+        })),
+        (op(), command(), any::<u32>(), any::<bool>()).prop_map(|(op, command, deadline_ms, retry)| Message::Forward(
+            Forward {
+                op,
+                command,
+                deadline_ms,
+                retry
+            }
+        )),
+        (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
+        (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
+        any::<(u64, u64)>().prop_map(|(incarnation, nonce)| Message::Boot(Boot { incarnation, nonce })),
+        any::<(u64, u64)>().prop_map(|(nonce, highest_before)| Message::BootReply(BootReply { nonce, highest_before })),
+        (op(), range()).prop_map(|(op, range)| Message::Pull(Pull { op, range })),
+        (op(), records(), prop::option::of(bytes()), any::<bool>()).prop_map(|(op, records, next, failed)| {
+            Message::PullReply(PullReply {
+                op,
+                records,
+                next,
+                failed,
+            })
+        }),
+        Just(Message::Pulse),
+    ]
+}
+
+/// Any envelope that may be sent.
+pub(super) fn envelope() -> impl Strategy<Value = Envelope> {
+    (any::<(u64, u64)>(), hlc(), expiry_moment(), any::<u64>(), message()).prop_map(
+        |((number, hash), hlc, wall, session, message)| Envelope {
+            epoch: RingEpoch { number, hash },
+            hlc,
+            wall: wall.unwrap_or_default(),
+            session,
+            message,
+        },
+    )
+}
