@@ -220,9 +220,13 @@ fn message() -> impl Strategy<Value = Message> {
         Refusal::DiskFull,
     ]);
     prop_oneof![
-        (op(), want).prop_map(|(op, want)| Message::Read(Read { op, want })),
-        (op(), read_answer()).prop_map(|(op, answer)| Message::ReadReply(ReadReply { op, answer })),
-        (prop::option::of(op()), any::<u8>(), sessions, records()).prop_map(|(op, attempt, sessions, records)| {
+        (op(), any::<u16>(), want).prop_map(|(op, attempt, want)| Message::Read(Read { op, attempt, want })),
+        (op(), any::<u16>(), read_answer()).prop_map(|(op, attempt, answer)| Message::ReadReply(ReadReply {
+            op,
+            attempt,
+            answer
+        })),
+        (prop::option::of(op()), any::<u16>(), sessions, records()).prop_map(|(op, attempt, sessions, records)| {
             Message::Write(WriteRecords {
                 op,
                 attempt,
@@ -230,7 +234,7 @@ fn message() -> impl Strategy<Value = Message> {
                 records,
             })
         }),
-        (op(), any::<u8>(), result).prop_map(|(op, attempt, result)| Message::WriteReply(WriteReply {
+        (op(), any::<u16>(), result).prop_map(|(op, attempt, result)| Message::WriteReply(WriteReply {
             op,
             attempt,
             result

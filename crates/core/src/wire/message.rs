@@ -64,12 +64,13 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         }
         v1::Body::Read(read) => Message::Read(Read {
             op: OpId(read.op),
+            attempt: attempt(read.attempt)?,
             want: unpack_want(read)?,
         }),
         v1::Body::ReadReply(reply) => Message::ReadReply(unpack_read_reply(reply)?),
         v1::Body::Write(write) => Message::Write(WriteRecords {
             op: write.op.map(OpId),
-            attempt: byte(write.attempt)?,
+            attempt: attempt(write.attempt)?,
             sessions: lists::sessions(&write.session_list)?,
             records: lists::records(&write.record_list)?,
         }),
@@ -130,6 +131,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             complete_up_to: reply.answer.complete_up_to.clone(),
             cleared_list: lists::push_cleared(&reply.answer.cleared),
             is_rebuilding: reply.answer.rebuilding,
+            attempt: u32::from(reply.attempt),
         }),
         Message::Write(write) => v1::Body::Write(v1::Write {
             op: write.op.map(|op| op.0),
@@ -181,6 +183,7 @@ fn pack_read(read: &Read) -> v1::Read {
         range,
         records_max,
         bytes_max,
+        attempt: u32::from(read.attempt),
     }
 }
 
@@ -205,6 +208,7 @@ fn unpack_read_reply(reply: v1::ReadReply) -> Result<ReadReply, WireError> {
     };
     Ok(ReadReply {
         op: OpId(reply.op),
+        attempt: attempt(reply.attempt)?,
         answer,
     })
 }
@@ -234,7 +238,7 @@ fn unpack_write_reply(reply: v1::WriteReply) -> Result<WriteReply, WireError> {
     };
     Ok(WriteReply {
         op: OpId(reply.op),
-        attempt: byte(reply.attempt)?,
+        attempt: attempt(reply.attempt)?,
         result,
     })
 }
@@ -305,6 +309,10 @@ fn unpack_range(range: v1::Range) -> Range {
 }
 
 /// A number that fits into a byte.
+fn attempt(number: u32) -> Result<u16, WireError> {
+    u16::try_from(number).map_err(|_| WireError::Malformed)
+}
+
 pub(super) fn byte(number: u32) -> Result<u8, WireError> {
     u8::try_from(number).map_err(|_| WireError::Malformed)
 }

@@ -87,6 +87,8 @@ pub(super) struct Read {
     pub(super) records_max: u32,
     #[prost(uint32, tag = "5")]
     pub(super) bytes_max: u32,
+    #[prost(uint32, tag = "6")]
+    pub(super) attempt: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -103,6 +105,8 @@ pub(super) struct ReadReply {
     pub(super) cleared_list: Bytes,
     #[prost(bool, tag = "6")]
     pub(super) is_rebuilding: bool,
+    #[prost(uint32, tag = "7")]
+    pub(super) attempt: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
