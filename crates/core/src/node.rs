@@ -280,7 +280,9 @@ impl Node {
         };
         let meta = Meta { id, origin, deadline };
         let operation = match self.homes_to_forward_to(&command, must_run_here) {
-            Some(homes) => Forward::start(meta, command, &homes, &mut self.site).map(Operation::Forward),
+            Some(homes) => {
+                Forward::start(meta, command, &homes, &mut self.site).map(|begun| Operation::Forward(Box::new(begun)))
+            }
             None => Operation::start(meta, command, &mut self.site),
         };
         match operation {

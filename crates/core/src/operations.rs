@@ -12,7 +12,7 @@ const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 /// A slab of operations.
 #[derive(Debug)]
 pub struct Operations {
-    slots: Vec<(u64, Option<Box<Operation>>)>,
+    slots: Vec<(u64, Option<Operation>)>,
     free: Vec<u32>,
     generation: u64,
 }
@@ -46,7 +46,7 @@ impl Operations {
 
     /// Puts an operation under its reserved id.
     pub fn insert(&mut self, id: OpId, operation: Operation) {
-        self.slots[(id.0 & SLOT_MASK) as usize].1 = Some(Box::new(operation));
+        self.slots[(id.0 & SLOT_MASK) as usize].1 = Some(operation);
     }
 
     /// The operation of this id, if it is still there.
@@ -55,7 +55,7 @@ impl Operations {
         if slot.0 != id.0 >> SLOT_BITS {
             return None;
         }
-        slot.1.as_deref_mut()
+        slot.1.as_mut()
     }
 
     /// Forgets an operation and frees its id.

@@ -79,27 +79,27 @@ pub enum Progress {
     Done,
 }
 
-/// One operation in flight.
+/// One operation in flight. Boxed each by itself: they differ in size by far, and are handed around while they begin.
 #[derive(Debug)]
 pub enum Operation {
     /// See the file of each.
-    Get(get::Get),
+    Get(Box<get::Get>),
     /// Puts and deletes.
-    Put(put::Put),
+    Put(Box<put::Put>),
     /// Redis read-modify-writes.
-    Update(update::Update),
+    Update(Box<update::Update>),
     /// Redis reads.
-    View(view::View),
+    View(Box<view::View>),
     /// Sort keys of a key.
-    List(list::List),
+    List(Box<list::List>),
     /// Keys of a bucket.
-    Keys(keys::Keys),
+    Keys(Box<keys::Keys>),
     /// Several commands.
-    Batch(batch::Batch),
+    Batch(Box<batch::Batch>),
     /// A command that a home runs.
-    Forward(forward::Forward),
+    Forward(Box<forward::Forward>),
     /// What each home holds.
-    Inspect(inspect::Inspect),
+    Inspect(Box<inspect::Inspect>),
 }
 
 impl Operation {
@@ -121,15 +121,23 @@ impl Operation {
     /// Starts the operation of a command that runs at this node; `None` if it was over at once.
     pub fn start(meta: Meta, command: Command, site: &mut Site) -> Option<Self> {
         match command {
-            Command::Get(command) => get::Get::start(meta, command, site).map(Self::Get),
-            Command::Put(command) => put::Put::start(meta, command, site).map(Self::Put),
-            Command::Update(command) => update::Update::start(meta, command, site).map(Self::Update),
-            Command::View(command) => view::View::start(meta, command, site).map(Self::View),
-            Command::List(command) => list::List::start(meta, command, site).map(Self::List),
-            Command::Keys(command) => keys::Keys::start(meta, command, site).map(Self::Keys),
-            Command::Batch(command) => batch::Batch::start(meta, command, site).map(Self::Batch),
-            Command::Clear(command) => batch::Batch::start_clear(meta, command, site).map(Self::Batch),
-            Command::Inspect(command) => inspect::Inspect::start(meta, command, site).map(Self::Inspect),
+            Command::Get(command) => get::Get::start(meta, command, site).map(|begun| Self::Get(Box::new(begun))),
+            Command::Put(command) => put::Put::start(meta, command, site).map(|begun| Self::Put(Box::new(begun))),
+            Command::Update(command) => {
+                update::Update::start(meta, command, site).map(|begun| Self::Update(Box::new(begun)))
+            }
+            Command::View(command) => view::View::start(meta, command, site).map(|begun| Self::View(Box::new(begun))),
+            Command::List(command) => list::List::start(meta, command, site).map(|begun| Self::List(Box::new(begun))),
+            Command::Keys(command) => keys::Keys::start(meta, command, site).map(|begun| Self::Keys(Box::new(begun))),
+            Command::Batch(command) => {
+                batch::Batch::start(meta, command, site).map(|begun| Self::Batch(Box::new(begun)))
+            }
+            Command::Clear(command) => {
+                batch::Batch::start_clear(meta, command, site).map(|begun| Self::Batch(Box::new(begun)))
+            }
+            Command::Inspect(command) => {
+                inspect::Inspect::start(meta, command, site).map(|begun| Self::Inspect(Box::new(begun)))
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct Put {
 
 #[derive(Debug)]
 enum Stage {
-    Reading(ReadRound),
+    Reading(Box<ReadRound>),
     Signing,
     Spreading(Spread),
 }
@@ -155,7 +155,7 @@ impl Put {
         };
         let want = ReadWant::Records(vec![self.plan.key.clone()]);
         let round = ReadRound::start(self.meta, &self.plan.homes, need, &want, false, site);
-        self.stage = Stage::Reading(round);
+        self.stage = Stage::Reading(Box::new(round));
         let Stage::Reading(round) = &mut self.stage else {
             return Progress::Continue;
         };

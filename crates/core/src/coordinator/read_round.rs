@@ -82,9 +82,9 @@ pub struct ReadRound {
     attempt: u16,
     is_range: bool,
     tally: Tally,
-    answers: SmallVec<[(NodeId, ReadAnswer); 3]>,
+    answers: Vec<(NodeId, ReadAnswer)>,
     strict: bool,
-    write_back: Option<WriteBack>,
+    write_back: Option<Box<WriteBack>>,
 }
 
 impl ReadRound {
@@ -108,7 +108,7 @@ impl ReadRound {
             attempt,
             is_range,
             tally,
-            answers: SmallVec::new(),
+            answers: Vec::with_capacity(homes.len()),
             strict,
             write_back: None,
         }
@@ -293,10 +293,10 @@ impl ReadRound {
             .collect();
         let homes = self.tally.homes();
         if short.is_empty() {
-            self.write_back = Some(WriteBack {
+            self.write_back = Some(Box::new(WriteBack {
                 records: short,
                 holders: Tally::new(&homes, Need::Any(0)),
-            });
+            }));
             return;
         }
         let mut tally = Tally::new(&homes, Need::Any(holders_min as u8));
@@ -313,10 +313,10 @@ impl ReadRound {
         }
         site.stats.write_backs += 1;
         site.ask_merge(&to, Some((self.meta.id, WRITE_BACK)), short.clone());
-        self.write_back = Some(WriteBack {
+        self.write_back = Some(Box::new(WriteBack {
             records: short,
             holders: tally,
-        });
+        }));
     }
 
     fn not_enough(&self) -> Cause {

@@ -129,6 +129,20 @@ pub enum Update {
     HashDel(Vec<Bytes>),
 }
 
+impl Update {
+    /// The bytes of values and fields that the update carries.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Set { value, .. } => value.len(),
+            Self::Append(data) | Self::SetRange { data, .. } => data.len(),
+            Self::HashSet(fields) => fields.iter().map(|(field, value)| field.len() + value.len()).sum(),
+            Self::HashDel(fields) => fields.iter().map(Bytes::len).sum(),
+            Self::GetDel | Self::GetEx(_) | Self::Del | Self::Expire { .. } | Self::Persist => 0,
+        }
+    }
+}
+
 /// What an update answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum UpdateReply {
