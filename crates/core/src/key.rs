@@ -30,12 +30,18 @@ impl RecordKey {
     /// Builds the name; `hash` is the placement hash and `partition` the partition that it falls into.
     #[must_use]
     pub fn new(partition: PartitionId, bucket: BucketId, hash: u64, partition_key: &[u8], sort_key: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(FIXED_BYTES + partition_key.len() + END.len() + sort_key.len() + 2);
+        let zeros = partition_key.iter().filter(|&&byte| byte == 0).count();
+        let length = FIXED_BYTES + partition_key.len() + zeros + END.len() + sort_key.len();
+        let mut bytes = Vec::with_capacity(length);
         push_fixed(&mut bytes, partition, bucket, hash);
-        for &byte in partition_key {
-            bytes.push(byte);
-            if byte == 0 {
-                bytes.push(0xff);
+        if zeros == 0 {
+            bytes.extend_from_slice(partition_key);
+        } else {
+            for &byte in partition_key {
+                bytes.push(byte);
+                if byte == 0 {
+                    bytes.push(0xff);
+                }
             }
         }
         bytes.extend_from_slice(&END);

@@ -303,9 +303,13 @@ impl Node {
         let site = &self.site;
         match command {
             Command::Put(put) => {
-                let plan = crate::coordinator::put::plan_of(put, site).ok()?;
-                let runs_here = plan.homes.iter().any(|home| home.node == site.id) && site.can_mint();
-                (!runs_here).then(|| plan.homes.to_vec())
+                let homes = crate::coordinator::put::homes_of(put, site)?;
+                if homes.iter().any(|home| home.node == site.id) && site.can_mint() {
+                    return None;
+                }
+                crate::coordinator::put::plan_of(put, site)
+                    .ok()
+                    .map(|plan| plan.homes.to_vec())
             }
             Command::Update(update) => {
                 let plan = validate::plan(&update.target, site).ok()?;

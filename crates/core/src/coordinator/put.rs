@@ -24,8 +24,9 @@ use crate::limits::{CONTENT_TYPE_BYTES_MAX, REMINTS_MAX};
 use crate::message::{ReadWant, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Certainty, Failure, Outcome, Written};
-use crate::quorum::Need;
+use crate::quorum::{Home, Need};
 use crate::replica::change::{Change, Changed, Put as SignedPut, PutKind, Signed};
+use crate::ring::{partition_of, placement_hash};
 use crate::site::Site;
 use crate::time::{Hlc, Wall};
 
@@ -309,6 +310,21 @@ impl Put {
         site.finish(self.meta.origin, outcome);
         Progress::Done
     }
+}
+
+/// The homes of a put's key, if it has any: where it may run. Cheaper than a plan, which follows where it does run.
+#[must_use]
+pub fn homes_of<'a>(command: &command::Put, site: &'a Site) -> Option<&'a [Home]> {
+    let bucket = site.catalog.bucket(command.target.bucket)?;
+    let partition = if command.action == PutAction::ClearPartition {
+        plan_of(command, site).ok()?.key.partition()
+    } else {
+        partition_of(
+            placement_hash(&bucket.name, &command.target.key),
+            site.ring.partitions(),
+        )
+    };
+    Some(site.ring.home_slice(partition, bucket.n))
 }
 
 /// Checks a put's target, which for a partition head is the partition's number.
