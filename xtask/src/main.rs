@@ -3,6 +3,7 @@
 mod bench;
 mod children;
 mod ci;
+mod fuzz;
 mod packages;
 mod redis_suite;
 mod simulator;
@@ -37,6 +38,8 @@ enum Task {
     Clients,
     /// Compare one node with Redis at the same durability, and measure three nodes.
     Bench(bench::Options),
+    /// Fuzz every parser that reads bytes from outside.
+    Fuzz(fuzz::Options),
     /// Run units of Redis's own test suite against a cluster, and write docs/redis-suite.md.
     RedisSuite(redis_suite::Options),
     /// Run many seeds of the simulator (arguments are the simulator's: `--seeds N`).
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Clients => ci::prepare_clients(&root).map(|clients| println!("{clients}")),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::RedisSuite(options) => redis_suite::run(&root, &options),
         Task::Sweep { arguments } => simulate(simulator::Job::Sweep, &arguments),
         Task::Repro { arguments } => simulate(simulator::Job::Repro, &arguments),

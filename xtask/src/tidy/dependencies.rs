@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("torc-frontends", &["torc-core"]),
     ("torc-sim", &["torc-core", "torc-frontends"]),
     ("torc", &["torc-core", "torc-store", "torc-frontends"]),
+    ("torc-fuzz", &["torc-core", "torc-frontends"]),
     ("xtask", &["torc-core", "torc-sim"]),
 ];
 
