@@ -1,1 +1,3 @@
-//! placeholder
+//! Client protocols: bytes and values in, commands out; outcomes in, bytes out. No sockets, no clocks, no async.
+
+pub mod http;

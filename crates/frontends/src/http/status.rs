@@ -1,0 +1,148 @@
+//! `GET /v1/status`: what this node knows of itself. Sections of what a version does not have yet are null.
+
+use serde::Serialize;
+
+/// The whole document.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct StatusView {
+    /// This node's name.
+    pub name: String,
+    /// Writes kept for other nodes; null until nodes stand in for one another.
+    pub hints: Option<HintsView>,
+    /// Ranges known to differ from another home's; null until Merkle trees exist.
+    pub dirty_ranges: Option<u64>,
+    /// Background comparison; null until Merkle trees exist.
+    pub anti_entropy: Option<AntiEntropyView>,
+    /// Copies that are being rebuilt or moved.
+    pub transfers: Vec<TransferView>,
+    /// What waits.
+    pub queues: QueuesView,
+    /// The store.
+    pub store: StoreView,
+    /// Who signs this node's writes.
+    pub actor: ActorView,
+    /// The clock.
+    pub clock: ClockView,
+    /// The keys asked for most; empty where that is not measured.
+    pub hot_keys: Vec<HotKey>,
+    /// What somebody should look at, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// Hints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct HintsView {
+    /// Waiting for their home.
+    pub pending: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Delivered since the start.
+    pub delivered: u64,
+}
+
+/// Anti-entropy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct AntiEntropyView {
+    /// Exchanges since the start.
+    pub exchanges: u64,
+    /// Keys repaired since the start.
+    pub keys_repaired: u64,
+}
+
+/// One copy on its way.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct TransferView {
+    /// `rebuild`.
+    pub kind: &'static str,
+    /// The bucket's name.
+    pub bucket: String,
+    /// 0 to 1.
+    pub share_done: f64,
+}
+
+/// Queues.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct QueuesView {
+    /// Client operations that this node coordinates now.
+    pub operations: u64,
+    /// And how many there can be.
+    pub operations_max: u64,
+    /// Commits handed to the store and not yet durable.
+    pub commits: u64,
+    /// Client connections.
+    pub connections: u64,
+    /// What waits for each peer.
+    pub peers: Vec<PeerQueue>,
+}
+
+/// What waits for one peer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PeerQueue {
+    /// Its name.
+    pub node: String,
+    /// A connection is up.
+    pub up: bool,
+    /// Bytes waiting to be sent.
+    pub bytes: u64,
+}
+
+/// The store.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct StoreView {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes free on its file system; null where that can't be told.
+    pub free_bytes: Option<u64>,
+    /// Free space is under the watermark: writes are refused.
+    pub full: bool,
+    /// Syncs are slow: writes are forwarded where they can be.
+    pub slow: bool,
+    /// Group commits since the start.
+    pub commits: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// The record cache.
+    pub cache: CacheView,
+}
+
+/// The record cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct CacheView {
+    /// Its bytes.
+    pub bytes: u64,
+    /// And how many there can be.
+    pub bytes_max: u64,
+    /// Reads answered by it.
+    pub hits: u64,
+    /// Reads that went on to the tables.
+    pub misses: u64,
+}
+
+/// The actor.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ActorView {
+    /// The node's life, 16 hex digits.
+    pub life: String,
+    /// This boot's number.
+    pub incarnation: u64,
+}
+
+/// The clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ClockView {
+    /// Milliseconds off the median of the nodes; positive is ahead.
+    pub skew_ms: i64,
+    /// Within its bound: this node signs writes and lets keys expire.
+    pub sound: bool,
+}
+
+/// A key that is asked for often.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HotKey {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Percent-encoded.
+    pub key: String,
+    /// Requests counted.
+    pub requests: u64,
+}
