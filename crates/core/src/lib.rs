@@ -9,6 +9,7 @@ pub mod coordinator;
 mod cursor;
 pub mod deadlines;
 pub mod effect;
+pub mod forwards;
 pub mod id;
 pub mod key;
 pub mod keyspace;

@@ -46,6 +46,8 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 pub const REMINTS_MAX: u16 = 8;
 /// Operations in flight that one node coordinates; one more is answered `busy`.
 pub const OPERATIONS_MAX: usize = 65_536;
+/// Forwarded commands remembered for one rotation of session tokens, so that none runs twice; further ones are dropped.
+pub const FORWARDS_SEEN_MAX: usize = 1 << 20;
 /// How often a receiver changes the session token that writes must carry, in milliseconds (RULINGS 24).
 pub const SESSION_ROTATION_MS: u64 = 60_000;
 /// Largest frame between nodes, in bytes: a batch of whole records fits.

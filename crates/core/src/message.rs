@@ -169,6 +169,9 @@ pub struct Forward {
     pub command: Command,
     /// Milliseconds that the receiver's client still waits.
     pub deadline_ms: u32,
+    /// The receiver's session token, as the sender knew it: a forward that is older than two rotations, or meant for an
+    /// earlier boot of the receiver, is not run.
+    pub session: u64,
     /// An earlier home may have run it: ask N−W+1 homes for its client request id first (RULINGS 17).
     pub retry: bool,
 }

@@ -442,6 +442,14 @@ impl Node {
     }
 
     fn on_forward(&mut self, from: NodeId, forward: message::Forward) {
+        // A copy of one that was run or refused. Not even a refusal may be said: the sender would try elsewhere.
+        if !self.site.peers.note_forward(from, forward.op) {
+            return;
+        }
+        if !self.site.peers.accepts(forward.session) {
+            self.site.refuse(from, Some(forward.op), Refusal::StaleSession);
+            return;
+        }
         let refusal = match &forward.command {
             Command::Put(put) => crate::coordinator::put::plan_of(put, &self.site),
             Command::Update(update) => validate::plan(&update.target, &self.site),

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::NodeId;
+use crate::forwards::ForwardsSeen;
+use crate::id::{NodeId, OpId};
 use crate::limits::{CLOCK_SKEW_MS_MAX, SESSION_ROTATION_MS};
 use crate::random::Random;
 use crate::time::{Now, Time};
@@ -28,6 +29,7 @@ pub struct Peers {
     peers: BTreeMap<NodeId, Peer>,
     session: u64,
     session_before: u64,
+    forwards: ForwardsSeen,
     rotate_at: Time,
     window_ends_at: Time,
 }
@@ -40,6 +42,7 @@ impl Peers {
             peers: nodes.map(|node| (node, Peer::default())).collect(),
             session: random.next_u64(),
             session_before: 0,
+            forwards: ForwardsSeen::default(),
             rotate_at: now.time.plus_ms(SESSION_ROTATION_MS),
             window_ends_at: now.time.plus_ms(CLOCK_WINDOW_MS),
         }
@@ -79,6 +82,11 @@ impl Peers {
     #[must_use]
     pub fn accepts(&self, token: u64) -> bool {
         token == self.session || (token == self.session_before && token != 0)
+    }
+
+    /// Notes a forwarded command; true if it has not come before.
+    pub fn note_forward(&mut self, from: NodeId, op: OpId) -> bool {
+        self.forwards.note(from, op)
     }
 
     /// The token last heard from a peer; 0 if none was.
@@ -122,6 +130,7 @@ impl Peers {
             let paused = now.time >= self.rotate_at.plus_ms(SESSION_ROTATION_MS);
             self.session_before = if paused { 0 } else { self.session };
             self.session = random.next_u64();
+            self.forwards.rotate();
             self.rotate_at = now.time.plus_ms(SESSION_ROTATION_MS);
         }
         if now.time >= self.window_ends_at {

@@ -1,1 +1,12 @@
-//! placeholder
+//! The simulated world: nodes of Torc's core in virtual time on a hostile network and hostile disks, clients, and
+//! checkers that judge what the clients were promised. One seed gives one run, always the same.
+
+pub mod chance;
+pub mod checkers;
+pub mod clients;
+pub mod faults;
+pub mod history;
+pub mod run;
+pub mod scenario;
+pub mod sweep;
+pub mod world;

@@ -60,18 +60,13 @@ impl Forward {
                 site.finish(self.meta.origin, outcome);
                 Progress::Done
             }
+            // A new boot of the home speaks, or a repeat came late: an earlier copy may have run.
+            Event::Refused(from, Refusal::StaleSession) if from == self.at => self.on_lost(site),
             Event::Refused(from, reason) if from == self.at => {
                 self.last_refusal = Some(reason);
                 self.send_next(site)
             }
-            Event::PeerDown(node) if node == self.at => {
-                self.may_have_run = true;
-                if self.can_retry() {
-                    self.send_next(site)
-                } else {
-                    self.fail_silent(site)
-                }
-            }
+            Event::PeerDown(node) if node == self.at => self.on_lost(site),
             Event::Deadline => {
                 let cause = Cause::Deadline {
                     needed: 1,
@@ -97,6 +92,16 @@ impl Forward {
         }
     }
 
+    /// Nobody can tell whether the home ran it.
+    fn on_lost(&mut self, site: &mut Site) -> Progress {
+        self.may_have_run = true;
+        if self.can_retry() {
+            self.send_next(site)
+        } else {
+            self.fail_silent(site)
+        }
+    }
+
     fn send_next(&mut self, site: &mut Site) -> Progress {
         while let Some(node) = self.candidates.pop_front() {
             if !site.peers.is_up(node) {
@@ -110,6 +115,7 @@ impl Forward {
                 op: self.meta.id,
                 command,
                 deadline_ms,
+                session: site.peers.session_of(node),
                 retry: self.may_have_run,
             };
             site.send(&[node], Message::Forward(forward));

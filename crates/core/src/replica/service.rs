@@ -16,7 +16,7 @@ use crate::map::FastMap;
 use crate::message::{Message, ReadReply, ReadWant, Refusal, WriteReply, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::replica::change::{self, Change, Changed};
-use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
+use crate::replica::held::{CommitId, Current, Held, HeldRecords, JobId};
 use crate::replica::reads::ReadJob;
 use crate::replica::writes::{Purpose, WriteJob};
 use crate::site::Site;
@@ -57,7 +57,9 @@ pub struct Replica {
     jobs: FastMap<JobId, Job>,
     next_job: JobId,
     last_commit: CommitId,
-    durable_commit: CommitId,
+    /// Commits that are not answered. Those of buffered buckets are answered before older ones of synced buckets are
+    /// durable, so the newest answer says nothing of the others.
+    unanswered: BTreeSet<CommitId>,
     /// Jobs that wait for a commit to become durable.
     waiting_for_commit: BTreeMap<CommitId, SmallVec<[JobId; 1]>>,
     /// `cleared_at` of each partition of each `lww` bucket, where there is one.
@@ -182,6 +184,9 @@ impl Replica {
                 if result == Err(StoreError::Damaged) {
                     site.notice(Notice::DamagedRecord { key: key.clone() });
                 }
+                // A write may have begun while the store was looking: what it found may not be durable yet.
+                let commit = self.held.find(&key).and_then(|held| self.unanswered_commit_of(held));
+                self.wait_for_commit(id, commit);
                 self.progress_read(id, site, |job| job.add_result(key, result));
             }
             Awaited::ReadPage(id) => {
@@ -226,11 +231,11 @@ impl Replica {
         if let Some(held) = self.held.find(&key)
             && let Current::Known(record) = &held.current
         {
-            let in_flight = held.last_commit > self.durable_commit && !active(Mutant::ReadUndurable);
+            let commit = self.unanswered_commit_of(held);
             job.add(key, record.clone());
-            if in_flight {
+            if let Some(commit) = commit {
                 job.awaited += 1;
-                self.waiting_for_commit.entry(held.last_commit).or_default().push(id);
+                self.waiting_for_commit.entry(commit).or_default().push(id);
             }
             return;
         }
@@ -241,6 +246,20 @@ impl Replica {
             class,
         });
         self.awaited.insert(token, Awaited::ReadRecord(id, key));
+    }
+
+    /// The commit that the held state waits for, if it is not durable.
+    fn unanswered_commit_of(&self, held: &Held) -> Option<CommitId> {
+        let commit = held.last_commit;
+        (self.unanswered.contains(&commit) && !active(Mutant::ReadUndurable)).then_some(commit)
+    }
+
+    /// Makes a read wait for one thing more.
+    fn wait_for_commit(&mut self, id: JobId, commit: Option<CommitId>) {
+        if let (Some(commit), Some(Job::Read(job))) = (commit, self.jobs.get_mut(&id)) {
+            job.awaited += 1;
+            self.waiting_for_commit.entry(commit).or_default().push(id);
+        }
     }
 
     /// What the answer must say of the partition and bucket that it touches.
@@ -255,6 +274,10 @@ impl Replica {
     }
 
     fn on_page(&mut self, id: JobId, page: Option<Page>, site: &mut Site) {
+        // Commits of one bucket are answered in order: the last one speaks for all that the page may show.
+        let records = page.iter().flat_map(|page| &page.records);
+        let held = records.filter_map(|record| self.held.find(&record.0));
+        let commit = held.filter_map(|held| self.unanswered_commit_of(held)).max();
         let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -279,6 +302,7 @@ impl Replica {
                 job.answer.records.push((key, record));
             }
         }
+        self.wait_for_commit(id, commit);
         self.progress_read(id, site, |_| {});
     }
 
@@ -464,7 +488,7 @@ impl Replica {
             job.result = WriteResult::Done { winner: job.winner };
         }
         if writes.is_empty() {
-            if wait_for > self.durable_commit {
+            if self.unanswered.contains(&wait_for) {
                 self.waiting_for_commit.entry(wait_for).or_default().push(id);
                 self.jobs.insert(id, Job::Write(job));
             } else {
@@ -473,6 +497,7 @@ impl Replica {
             return;
         }
         self.last_commit += 1;
+        self.unanswered.insert(self.last_commit);
         let token = site.ask_store(StoreOp::Commit { writes, durability });
         self.awaited.insert(token, Awaited::Commit(self.last_commit, id));
         site.stats.commits += 1;
@@ -508,20 +533,15 @@ impl Replica {
             site.new_life("a commit failed");
             site.notice(Notice::StoreOutOfService);
         }
-        self.durable_commit = self.durable_commit.max(commit);
+        self.unanswered.remove(&commit);
         if let Some(Job::Write(mut job)) = self.jobs.remove(&id) {
             if site.out_of_service {
                 job.result = WriteResult::Failed;
             }
             self.complete(job, false, site);
         }
-        while let Some(entry) = self.waiting_for_commit.first_entry() {
-            if *entry.key() > self.durable_commit {
-                break;
-            }
-            for waiting in entry.remove() {
-                self.on_commit_reached(waiting, site);
-            }
+        for waiting in self.waiting_for_commit.remove(&commit).unwrap_or_default() {
+            self.on_commit_reached(waiting, site);
         }
     }
 

@@ -239,14 +239,15 @@ fn message() -> impl Strategy<Value = Message> {
             attempt,
             result
         })),
-        (op(), command(), any::<u32>(), any::<bool>()).prop_map(|(op, command, deadline_ms, retry)| Message::Forward(
-            Forward {
+        (op(), command(), any::<u32>(), any::<u64>(), any::<bool>()).prop_map(
+            |(op, command, deadline_ms, session, retry)| Message::Forward(Forward {
                 op,
                 command,
                 deadline_ms,
+                session,
                 retry
-            }
-        )),
+            })
+        ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
         (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
         any::<(u64, u64)>().prop_map(|(incarnation, nonce)| Message::Boot(Boot { incarnation, nonce })),

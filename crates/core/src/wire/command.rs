@@ -56,6 +56,7 @@ pub(super) fn pack(forward: &Forward) -> Result<v1::Forward, EncodeError> {
     Ok(v1::Forward {
         op: forward.op.0,
         deadline_ms: forward.deadline_ms,
+        session: forward.session,
         is_retry: forward.retry,
         target: Some(v1::Target {
             bucket: target.bucket.0,

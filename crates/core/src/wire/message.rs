@@ -78,6 +78,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         v1::Body::Forward(forward) => Message::Forward(Forward {
             op: OpId(forward.op),
             deadline_ms: forward.deadline_ms,
+            session: forward.session,
             retry: forward.is_retry,
             command: command::unpack(*forward)?,
         }),

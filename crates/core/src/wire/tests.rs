@@ -189,6 +189,7 @@ fn commands_that_run_where_they_were_received_are_not_sent() {
         op: OpId(1),
         command,
         deadline_ms: 1,
+        session: 2,
         retry: false,
     };
     let reply = ForwardReply {

@@ -159,6 +159,8 @@ pub(super) struct Forward {
     pub(super) target: Option<Target>,
     #[prost(message, optional, tag = "5")]
     pub(super) options: Option<Options>,
+    #[prost(fixed64, tag = "6")]
+    pub(super) session: u64,
     #[prost(oneof = "Command", tags = "10, 11")]
     pub(super) command: Option<Command>,
 }

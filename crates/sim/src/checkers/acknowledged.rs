@@ -1,0 +1,35 @@
+//! Acknowledged means there: when a put is answered, w homes have said that they hold it durably (in buffered and memory
+//! buckets: that they applied it), and what they said is so as far as their disks can be believed.
+
+use crate::checkers::Violation;
+use crate::history::{History, PutId};
+use crate::world::World;
+
+/// Judges a put that was just acknowledged.
+pub fn check(history: &History, id: PutId, world: &World) -> Result<(), Violation> {
+    let put = &history.puts[id];
+    let key = &history.keys[put.key];
+    if key.lost_at_us.is_some_and(|at| at >= put.started_us) {
+        return Ok(());
+    }
+    let held = |home: usize| {
+        let disk = &world.hosts[home].disk;
+        let record = if key.is_synced() {
+            disk.believed(&key.name)
+        } else {
+            world.current(home, &key.name)
+        };
+        disk.is_damaged(&key.name) || history.holds(id, record.map(AsRef::as_ref))
+    };
+    let holders = key.homes.iter().filter(|&&home| held(home)).count();
+    if holders >= usize::from(put.w) {
+        return Ok(());
+    }
+    Violation::new(
+        "acknowledged",
+        format!(
+            "put {id} of {:?} was acknowledged at w={} but {holders} homes hold it",
+            key.name, put.w
+        ),
+    )
+}

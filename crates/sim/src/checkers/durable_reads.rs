@@ -1,0 +1,39 @@
+//! A read of a synced bucket answers durable state: what it shows is on some home's disk, as far as disks can be
+//! believed (RULINGS 20).
+
+use crate::checkers::Violation;
+use crate::history::{History, KeyId, Shown};
+use crate::world::World;
+
+/// Judges a read that was just answered, sent at `sent_us`.
+pub fn check(history: &History, key: KeyId, shown: &Shown, sent_us: u64, world: &World) -> Result<(), Violation> {
+    let key = &history.keys[key];
+    if !key.is_synced() || key.lost_at_us.is_some_and(|at| at >= sent_us) {
+        return Ok(());
+    }
+    for &id in &shown.puts {
+        let is_durable = key.homes.iter().any(|&home| {
+            let disk = &world.hosts[home].disk;
+            let record = disk.believed(&key.name).map(AsRef::as_ref);
+            disk.is_damaged(&key.name) || holds(history, id, record)
+        });
+        if !is_durable {
+            return Violation::new(
+                "durable reads",
+                format!("a read of {:?} shows put {id}, which no home has on disk", key.name),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// As `History::holds`, but an lww put that was never answered is known by its value alone.
+fn holds(history: &History, id: usize, record: Option<&torc_core::causality::Record>) -> bool {
+    use torc_core::causality::Record;
+    match record {
+        Some(Record::Lww(lww)) if history.puts[id].clock().is_none() => {
+            crate::history::payload_of(&lww.payload) == Some(id) || history.keys[history.puts[id].key].puts.len() > 1
+        }
+        record => history.holds(id, record),
+    }
+}

@@ -1,0 +1,39 @@
+//! One property a file. A checker sees what clients see, and where it must look into stores it reasons for itself: it
+//! shares no decision with the core that it judges.
+
+pub mod acknowledged;
+pub mod bounds;
+pub mod causality;
+pub mod convergence;
+pub mod dots;
+pub mod durability;
+pub mod durable_reads;
+pub mod expiry;
+pub mod outcomes;
+pub mod quorums;
+pub mod request_ids;
+pub mod resurrection;
+
+use std::fmt;
+
+/// A broken property.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which.
+    pub property: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Violation {
+    /// Says so.
+    pub fn new<T>(property: &'static str, what: String) -> Result<T, Self> {
+        Err(Self { property, what })
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.what)
+    }
+}

@@ -1,0 +1,32 @@
+//! What an acknowledged put or delete had seen does not come back.
+
+use crate::checkers::Violation;
+use crate::history::{Fate, History, KeyId, Shown};
+
+/// Judges what a last read of a key showed.
+pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violation> {
+    let info = &history.keys[key];
+    if !info.keeps_siblings() || info.is_pruned {
+        return Ok(());
+    }
+    for &id in &info.puts {
+        let put = &history.puts[id];
+        if put.fate != Fate::Acknowledged || put.is_void {
+            continue;
+        }
+        for old in put.saw.iter().filter(|old| shown.puts.contains(old)) {
+            // A request that was signed at two homes was seen under one of its dots.
+            if history.puts[*old].request.is_some() && history.puts[*old].dots.len() > 1 {
+                continue;
+            }
+            return Violation::new(
+                "resurrection",
+                format!(
+                    "put {id} of {:?} had replaced put {old}, which is there again",
+                    info.name
+                ),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,407 @@
+//! The clients: each does one thing at a time at a node of its choice, keeps the contexts that it was given (and
+//! sometimes another client's), retries by request id elsewhere, and gives up on nodes that stay silent.
+
+use std::collections::BTreeMap;
+
+use torc_core::causality::Value;
+use torc_core::command::{self, Batch, Command, Get, Options, PutAction, PutContext, Ttl};
+use torc_core::id::{ClientRequestId, RequestId};
+use torc_core::outcome::{Certainty, Failure, Found, Outcome};
+use torc_core::quorum::QuorumSize;
+
+use crate::chance::Chance;
+use crate::checkers::quorums::StrictRead;
+use crate::checkers::{Violation, acknowledged, bounds, durable_reads, expiry, outcomes, quorums, request_ids};
+use crate::history::{Fate, History, KeyId, Put, PutId, Shown, answers_of, value_of};
+use crate::world::{Alarm, Event, World};
+
+/// How long a client waits beyond a request's timeout before it hangs up, in microseconds.
+const PATIENCE_US: u64 = 2_000_000;
+/// Request ids used on one key: a record remembers sixteen, and a retry may leave two.
+const REQUEST_IDS_MAX: usize = 5;
+/// A batch names no timeout: it has the default.
+const BATCH_TIMEOUT_MS: u64 = 5_000;
+/// As good as for ever.
+const TTL_LONG_MS: u64 = 315_360_000_000;
+
+/// A context and what its owner was shown.
+#[derive(Clone, Debug)]
+struct Token {
+    context: torc_core::causality::ClientContext,
+    saw: Vec<PutId>,
+}
+
+/// One thing that was asked.
+#[derive(Clone, Debug)]
+enum Part {
+    Get { key: KeyId, r: u8, strict: bool },
+    Put(PutId),
+}
+
+#[derive(Clone, Debug)]
+struct Busy {
+    request: RequestId,
+    host: usize,
+    sent_us: u64,
+    timeout_ms: u64,
+    is_batch: bool,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    /// Counts waits, so that an alarm for an old one is known.
+    wait: u64,
+    busy: Option<Busy>,
+    tokens: BTreeMap<KeyId, Token>,
+    retry: Option<PutId>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Clients {
+    clients: Vec<Client>,
+    asked: BTreeMap<RequestId, usize>,
+    /// The last token anybody had of each key.
+    shared: BTreeMap<KeyId, Token>,
+    reads: Vec<Vec<StrictRead>>,
+    chance: Chance,
+    until_us: u64,
+}
+
+impl Clients {
+    /// Clients that begin soon and stop asking at `until_us`.
+    #[must_use]
+    pub fn new(world: &mut World, history: &History, until_us: u64) -> Self {
+        let mut chance = Chance::new(world.scenario.seed, 4);
+        let clients: Vec<Client> = (0..world.scenario.load.clients).map(|_| Client::default()).collect();
+        for index in 0..clients.len() {
+            let at = 300_000 + chance.below(1_000_000);
+            world.schedule(at, Event::Outside(Alarm::Client(index, 0)));
+        }
+        Self {
+            clients,
+            asked: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            reads: history.keys.iter().map(|_| Vec::new()).collect(),
+            chance,
+            until_us,
+        }
+    }
+
+    /// True once nobody waits for anything.
+    #[must_use]
+    pub fn are_done(&self) -> bool {
+        self.clients.iter().all(|client| client.busy.is_none())
+    }
+
+    /// A client's wait is over.
+    pub fn on_alarm(
+        &mut self,
+        client: usize,
+        wait: u64,
+        history: &mut History,
+        world: &mut World,
+    ) -> Result<(), Violation> {
+        if self.clients[client].wait != wait {
+            return Ok(());
+        }
+        if let Some(busy) = self.clients[client].busy.take() {
+            bounds::check_time(busy.host, busy.sent_us, busy.timeout_ms, world)?;
+            self.asked.remove(&busy.request);
+            self.on_silence(client, &busy, history, world);
+            self.rest(client, world);
+            return Ok(());
+        }
+        if world.now_us < self.until_us {
+            self.ask(client, history, world);
+        }
+        Ok(())
+    }
+
+    /// A node hung up.
+    pub fn on_hung_up(&mut self, request: RequestId, history: &mut History, world: &mut World) {
+        let Some(client) = self.asked.remove(&request) else {
+            return;
+        };
+        if let Some(busy) = self.clients[client].busy.take() {
+            self.on_silence(client, &busy, history, world);
+            self.rest(client, world);
+        }
+    }
+
+    /// A node answered.
+    pub fn on_reply(
+        &mut self,
+        request: RequestId,
+        outcome: Outcome,
+        history: &mut History,
+        world: &mut World,
+    ) -> Result<(), Violation> {
+        let Some(client) = self.asked.remove(&request) else {
+            return Ok(());
+        };
+        let Some(busy) = self.clients[client].busy.take() else {
+            return Ok(());
+        };
+        bounds::check_time(busy.host, busy.sent_us, busy.timeout_ms, world)?;
+        let outcomes = match outcome {
+            Outcome::Batch(outcomes) if busy.is_batch => outcomes,
+            Outcome::Failed(failure) if busy.is_batch => vec![Outcome::Failed(failure); busy.parts.len()],
+            outcome => vec![outcome],
+        };
+        if outcomes.len() != busy.parts.len() {
+            return Violation::new(
+                "outcomes",
+                format!("{} items were answered {}", busy.parts.len(), outcomes.len()),
+            );
+        }
+        for (part, outcome) in busy.parts.iter().zip(outcomes) {
+            match (part, outcome) {
+                (Part::Get { key, r, strict }, Outcome::Found(found)) => {
+                    self.on_found(client, &busy, (*key, *r, *strict), &found, history, world)?;
+                }
+                (Part::Put(id), Outcome::Written(written)) => {
+                    history.end(*id, Fate::Acknowledged, Some(written.context.clone()), world);
+                    acknowledged::check(history, *id, world)?;
+                    request_ids::check_answers(history, *id)?;
+                    let put = &history.puts[*id];
+                    let mut saw = put.saw.clone();
+                    saw.push(*id);
+                    self.keep(
+                        client,
+                        put.key,
+                        Token {
+                            context: written.context,
+                            saw,
+                        },
+                    );
+                }
+                (Part::Put(id), Outcome::Failed(failure)) => self.on_failed(client, *id, &failure, history, world),
+                (Part::Get { .. }, Outcome::Failed(_)) => {}
+                (part, outcome) => {
+                    return Violation::new("outcomes", format!("{part:?} was answered {outcome:?}"));
+                }
+            }
+        }
+        self.rest(client, world);
+        Ok(())
+    }
+
+    fn on_found(
+        &mut self,
+        client: usize,
+        busy: &Busy,
+        (key, r, strict): (KeyId, u8, bool),
+        found: &Found,
+        history: &History,
+        world: &World,
+    ) -> Result<(), Violation> {
+        let shown = Shown::of(found);
+        outcomes::check(history, key, &shown)?;
+        expiry::check(history, key, &shown, world)?;
+        durable_reads::check(history, key, &shown, busy.sent_us, world)?;
+        if strict {
+            let read = StrictRead {
+                started_us: busy.sent_us,
+                ended_us: world.now_us,
+                r,
+                shown: shown.clone(),
+            };
+            quorums::check(history, key, &read, &self.reads[key])?;
+            self.reads[key].push(read);
+        }
+        if let Some(context) = shown.context {
+            self.keep(
+                client,
+                key,
+                Token {
+                    context,
+                    saw: shown.puts,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn on_failed(&mut self, client: usize, id: PutId, failure: &Failure, history: &mut History, world: &World) {
+        let fate = match failure.certainty {
+            Certainty::NotApplied => Fate::NotApplied,
+            Certainty::Unknown => Fate::Unknown,
+        };
+        history.end(id, fate, None, world);
+        self.consider_retry(client, id, history);
+    }
+
+    /// Nobody can tell what became of what was asked.
+    fn on_silence(&mut self, client: usize, busy: &Busy, history: &mut History, world: &World) {
+        for part in &busy.parts {
+            if let Part::Put(id) = part {
+                history.end(*id, Fate::Unknown, None, world);
+                self.consider_retry(client, *id, history);
+            }
+        }
+    }
+
+    fn consider_retry(&mut self, client: usize, id: PutId, history: &History) {
+        let put = &history.puts[id];
+        if put.request.is_some() && put.attempts < 3 && self.chance.percent(85) {
+            self.clients[client].retry = Some(id);
+        }
+    }
+
+    fn keep(&mut self, client: usize, key: KeyId, token: Token) {
+        self.shared.insert(key, token.clone());
+        self.clients[client].tokens.insert(key, token);
+    }
+
+    /// Thinks before the next thing.
+    fn rest(&mut self, client: usize, world: &mut World) {
+        let think_us_max = world.scenario.load.think_us_max;
+        // Often at the same instant as others: whole milliseconds.
+        let think_us = self.chance.log_between(0, think_us_max) / 1_000 * 1_000;
+        let at = (world.now_us + think_us).next_multiple_of(1_000);
+        self.wait(client, at, world);
+    }
+
+    fn wait(&mut self, client: usize, at_us: u64, world: &mut World) {
+        self.clients[client].wait += 1;
+        let wait = self.clients[client].wait;
+        world.schedule(at_us, Event::Outside(Alarm::Client(client, wait)));
+    }
+
+    fn ask(&mut self, client: usize, history: &mut History, world: &mut World) {
+        let host = self.chance.index(world.hosts.len());
+        if world.hosts[host].node.is_none() || world.hosts[host].is_closed {
+            self.rest(client, world);
+            return;
+        }
+        let timeout_ms = self.chance.pick(&[300_u64, 1_000, 3_000]);
+        let (command, parts) = if let Some(id) = self.clients[client].retry.take() {
+            let options = self.put_options(id, timeout_ms, history);
+            history.puts[id].attempts += 1;
+            history.puts[id].fate = Fate::Pending;
+            (put_command(id, options, history), vec![Part::Put(id)])
+        } else if self.chance.percent(6) {
+            let count = self.chance.between(2, 5);
+            let (commands, parts) = (0..count)
+                .map(|_| self.draw(client, timeout_ms, history, world))
+                .unzip();
+            (Command::Batch(Batch { commands }), parts)
+        } else {
+            let (command, part) = self.draw(client, timeout_ms, history, world);
+            (command, vec![part])
+        };
+        let is_batch = matches!(command, Command::Batch(_));
+        let timeout_ms = if is_batch { BATCH_TIMEOUT_MS } else { timeout_ms };
+        let sent_us = world.now_us;
+        let Some(request) = world.request(host, command) else {
+            self.rest(client, world);
+            return;
+        };
+        self.asked.insert(request, client);
+        self.clients[client].busy = Some(Busy {
+            request,
+            host,
+            sent_us,
+            timeout_ms,
+            is_batch,
+            parts,
+        });
+        self.wait(client, sent_us + timeout_ms * 1_000 + PATIENCE_US, world);
+    }
+
+    fn draw(&mut self, client: usize, timeout_ms: u64, history: &mut History, world: &World) -> (Command, Part) {
+        let key = self.chance.index(history.keys.len());
+        let load = &world.scenario.load;
+        let strict = self.chance.percent(load.strict);
+        let own = self.chance.percent(load.own_quorums);
+        let n = history.keys[key].n;
+        let own = own.then(|| QuorumSize::Count(self.chance.between(1, u64::from(n)) as u8));
+        if self.chance.percent(40) {
+            let options = Options {
+                read: own,
+                write: None,
+                strict,
+                timeout_ms: Some(timeout_ms as u32),
+            };
+            let target = history.keys[key].target.clone();
+            let r = answers_of(own.unwrap_or(history.keys[key].bucket.r), n);
+            return (Command::Get(Get { target, options }), Part::Get { key, r, strict });
+        }
+        let token = self.token(client, key);
+        let is_delete = self.chance.percent(15) && (token.is_some() || !history.keys[key].keeps_siblings());
+        let may_have_id = history.keys[key].request_ids < REQUEST_IDS_MAX;
+        let has_id = may_have_id && self.chance.percent(load.request_ids);
+        let has_ttl = !is_delete && self.chance.percent(load.ttl);
+        let ttl_ms = has_ttl.then(|| {
+            if self.chance.percent(70) {
+                self.chance.between(200, 4_000)
+            } else {
+                TTL_LONG_MS
+            }
+        });
+        let id = history.puts.len();
+        let w = answers_of(own.unwrap_or(history.keys[key].bucket.w), n);
+        let (sent, saw) = token.map_or((None, Vec::new()), |token| (Some(token.context), token.saw));
+        history.begin(Put {
+            key,
+            is_delete,
+            saw,
+            sent,
+            request: has_id.then(|| format!("request-{id}")),
+            ttl_ms,
+            w,
+            strict,
+            started_us: world.now_us,
+            ended_us: world.now_us,
+            fate: Fate::Pending,
+            attempts: 1,
+            may_be_applied: false,
+            answers: Vec::new(),
+            dots: std::collections::BTreeSet::new(),
+            is_void: false,
+            is_quorum_void: false,
+        });
+        (
+            put_command(id, self.put_options(id, timeout_ms, history), history),
+            Part::Put(id),
+        )
+    }
+
+    /// The context that the next put carries: the client's own, another's, or none.
+    fn token(&mut self, client: usize, key: KeyId) -> Option<Token> {
+        match self.chance.below(100) {
+            0..60 => self.clients[client].tokens.get(&key).cloned(),
+            60..78 => self.shared.get(&key).cloned(),
+            _ => None,
+        }
+    }
+
+    fn put_options(&self, id: PutId, timeout_ms: u64, history: &History) -> Options {
+        let put = &history.puts[id];
+        Options {
+            read: None,
+            write: Some(QuorumSize::Count(put.w)),
+            strict: put.strict,
+            timeout_ms: Some(timeout_ms as u32),
+        }
+    }
+}
+
+fn put_command(id: PutId, options: Options, history: &History) -> Command {
+    let put = &history.puts[id];
+    let ttl = put.ttl_ms.map_or(Ttl::Never, Ttl::AfterMs);
+    let action = if put.is_delete {
+        PutAction::Delete
+    } else {
+        PutAction::Value(Value::plain(value_of(id, id * 7 % 60)), ttl)
+    };
+    Command::Put(command::Put {
+        target: history.keys[put.key].target.clone(),
+        action,
+        context: put.sent.clone().map_or(PutContext::Blind, PutContext::Seen),
+        request: put.request.as_deref().and_then(ClientRequestId::parse),
+        options,
+    })
+}

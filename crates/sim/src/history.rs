@@ -1,0 +1,444 @@
+//! What the clients know: every put with what its client had seen, how it ended, and what is promised of it. Built from
+//! commands and outcomes; of the core's own reasoning it uses nothing.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
+use torc_core::causality::{ClientContext, Context, Dot, Payload, Record};
+use torc_core::command::Target;
+use torc_core::key::RecordKey;
+use torc_core::outcome::Found;
+use torc_core::quorum::QuorumSize;
+use torc_core::ring::{partition_of, placement_hash};
+use torc_core::time::{Hlc, Wall};
+
+use crate::world::World;
+use crate::world::disk::{Changed, Records};
+
+/// Index of a put or delete.
+pub type PutId = usize;
+/// Index of a key.
+pub type KeyId = usize;
+
+/// How a put ended, as far as its client knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// Not yet.
+    Pending,
+    /// Its quorum has it.
+    Acknowledged,
+    /// It certainly was not applied.
+    NotApplied,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its bucket.
+    pub bucket: Arc<Bucket>,
+    /// Copies.
+    pub n: u8,
+    /// The bucket's w, as a number.
+    pub w: u8,
+    /// Its record's name.
+    pub name: RecordKey,
+    /// As commands name it.
+    pub target: Target,
+    /// Hosts of its homes.
+    pub homes: Vec<usize>,
+    /// All puts and deletes.
+    pub puts: Vec<PutId>,
+    /// When a home last lost something of it.
+    pub lost_at_us: Option<u64>,
+    /// Client request ids used so far.
+    pub request_ids: usize,
+    /// An operator was told that the context had been pruned (RULINGS 3): old versions may come back.
+    pub is_pruned: bool,
+}
+
+impl Key {
+    /// Acknowledged means synced.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.bucket.durability == Durability::Synced && self.bucket.storage == StorageClass::Disk
+    }
+
+    /// Keeps siblings.
+    #[must_use]
+    pub fn keeps_siblings(&self) -> bool {
+        self.bucket.conflict == Conflict::Siblings
+    }
+}
+
+/// One put or delete.
+#[derive(Debug)]
+pub struct Put {
+    /// Which key.
+    pub key: KeyId,
+    /// Writes a tombstone.
+    pub is_delete: bool,
+    /// What its client had been shown.
+    pub saw: Vec<PutId>,
+    /// The token that went with it.
+    pub sent: Option<ClientContext>,
+    /// For retries.
+    pub request: Option<String>,
+    /// Its time to live, in milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// Answers that it waits for.
+    pub w: u8,
+    /// Homes only.
+    pub strict: bool,
+    /// When its first attempt was sent.
+    pub started_us: u64,
+    /// When its client knew how it had ended.
+    pub ended_us: u64,
+    /// How it ended.
+    pub fate: Fate,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// An attempt's outcome is unknown.
+    pub may_be_applied: bool,
+    /// The token it was answered, each time.
+    pub answers: Vec<ClientContext>,
+    /// Dots under which it was seen in a store, or which its answers name.
+    pub dots: BTreeSet<Dot>,
+    /// Every copy that was promised is gone by a fault that no store can survive.
+    pub is_void: bool,
+    /// More homes have forgotten it than a read quorum can bridge.
+    pub is_quorum_void: bool,
+}
+
+impl Put {
+    /// The clock that an lww bucket answered.
+    #[must_use]
+    pub fn clock(&self) -> Option<Hlc> {
+        self.answers.iter().filter_map(clock_of).max()
+    }
+
+    /// May be anywhere.
+    #[must_use]
+    pub fn may_exist(&self) -> bool {
+        self.fate != Fate::NotApplied || self.may_be_applied
+    }
+
+    /// Its time may have come by `now_us`, on the fastest sound clock.
+    #[must_use]
+    pub fn may_have_expired(&self, now_us: u64) -> bool {
+        const SKEW_MS_MAX: u64 = 30_000;
+        self.ttl_ms
+            .is_some_and(|ttl_ms| self.started_us / 1_000 + ttl_ms <= now_us / 1_000 + SKEW_MS_MAX)
+    }
+}
+
+/// What a read showed its client.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Values of these puts.
+    pub puts: Vec<PutId>,
+    /// When each expires.
+    pub expiries: Vec<Option<Wall>>,
+    /// To be handed back.
+    pub context: Option<ClientContext>,
+}
+
+impl Shown {
+    /// Reads an outcome.
+    #[must_use]
+    pub fn of(found: &Found) -> Self {
+        let values = found.siblings.iter();
+        Self {
+            puts: values
+                .clone()
+                .filter_map(|sibling| put_of(&sibling.value.data))
+                .collect(),
+            expiries: values.map(|sibling| sibling.expires_at).collect(),
+            context: found.context.clone(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct History {
+    /// All keys.
+    pub keys: Vec<Key>,
+    /// All puts and deletes.
+    pub puts: Vec<Put>,
+    by_name: BTreeMap<RecordKey, KeyId>,
+}
+
+impl History {
+    /// The keys of a scenario.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        let mut history = Self::default();
+        for bucket in world.catalog.iter() {
+            for number in 0..world.scenario.load.keys {
+                // Some are sort keys of one key.
+                let (key, sort) = match number % 3 {
+                    2 => (format!("k{}", number - 1), format!("s{number}")),
+                    _ => (format!("k{number}"), String::new()),
+                };
+                history.add_key(bucket, &key, &sort, world);
+            }
+        }
+        history
+    }
+
+    fn add_key(&mut self, bucket: &Arc<Bucket>, key: &str, sort: &str, world: &World) {
+        let hash = placement_hash(&bucket.name, key.as_bytes());
+        let partition = partition_of(hash, world.ring.partitions());
+        let name = RecordKey::new(partition, bucket.id, hash, key.as_bytes(), sort.as_bytes());
+        let homes: Vec<usize> = world
+            .ring
+            .homes(partition, bucket.n)
+            .iter()
+            .map(|home| world.index_of(home.node))
+            .collect();
+        let n = homes.len() as u8;
+        self.by_name.insert(name.clone(), self.keys.len());
+        self.keys.push(Key {
+            bucket: Arc::clone(bucket),
+            n,
+            w: answers_of(bucket.w, n),
+            name,
+            target: Target {
+                bucket: bucket.id,
+                key: Bytes::copy_from_slice(key.as_bytes()),
+                sort: Bytes::copy_from_slice(sort.as_bytes()),
+            },
+            homes,
+            puts: Vec::new(),
+            lost_at_us: None,
+            request_ids: 0,
+            is_pruned: false,
+        });
+    }
+
+    /// The key of a record, if clients use it.
+    #[must_use]
+    pub fn key_of(&self, name: &RecordKey) -> Option<KeyId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// A put is about to be sent.
+    pub fn begin(&mut self, put: Put) -> PutId {
+        let id = self.puts.len();
+        let key = &mut self.keys[put.key];
+        key.puts.push(id);
+        key.request_ids += usize::from(put.request.is_some());
+        self.puts.push(put);
+        id
+    }
+
+    /// An attempt of a put is over.
+    pub fn end(&mut self, id: PutId, fate: Fate, answer: Option<ClientContext>, world: &World) {
+        let put = &mut self.puts[id];
+        put.ended_us = world.now_us;
+        put.may_be_applied |= fate == Fate::Unknown;
+        put.fate = match (put.fate, fate) {
+            (Fate::Acknowledged, _) | (_, Fate::Acknowledged) => Fate::Acknowledged,
+            (_, Fate::NotApplied) if !put.may_be_applied => Fate::NotApplied,
+            _ => Fate::Unknown,
+        };
+        let Some(answer) = answer else { return };
+        if let (Some(dot), true) = (own_dot(put.sent.as_ref(), &answer), put.is_delete) {
+            put.dots.insert(dot);
+        }
+        put.answers.push(answer);
+        let key = &self.keys[put.key];
+        put.is_quorum_void |= key.lost_at_us.is_some_and(|at| at >= put.started_us);
+        self.void_if_gone(id, world);
+    }
+
+    /// A record changed in a store: learn under which dots values travel.
+    pub fn learn(&mut self, changed: &Changed) {
+        let Record::Siblings(record) = &*changed.after else {
+            return;
+        };
+        for (dot, version) in &record.siblings {
+            if let Some(put) = payload_of(&version.payload)
+                && let Some(put) = self.puts.get_mut(put)
+            {
+                put.dots.insert(*dot);
+            }
+        }
+    }
+
+    /// A host lost some of what it was believed to hold.
+    pub fn on_lost(&mut self, host: usize, before: &Records, is_silent: bool, world: &World) {
+        for (name, record) in before {
+            let Some(key_id) = self.key_of(name) else { continue };
+            let after = world.current(host, name);
+            if after == Some(record) {
+                continue;
+            }
+            let is_silent = is_silent && self.keys[key_id].is_synced();
+            self.on_lost_record(key_id, host, record, is_silent, world);
+        }
+    }
+
+    fn on_lost_record(&mut self, key_id: KeyId, host: usize, before: &Record, is_silent: bool, world: &World) {
+        self.keys[key_id].lost_at_us = Some(world.now_us);
+        for id in self.keys[key_id].puts.clone() {
+            if self.puts[id].fate != Fate::Acknowledged || !self.holds(id, Some(before)) {
+                continue;
+            }
+            if self.holds(id, world.current(host, &self.keys[key_id].name).map(AsRef::as_ref)) {
+                continue;
+            }
+            let key = &self.keys[key_id];
+            let holders = self.holders(id, world).into_iter().filter(|&home| home != host).count();
+            // A rebuild reads n−w+1 other homes: it meets w−1 holders, not fewer.
+            let is_bridged = !is_silent && holders + 1 >= usize::from(key.w);
+            self.puts[id].is_quorum_void |= !is_bridged;
+            self.void_if_gone(id, world);
+        }
+    }
+
+    fn void_if_gone(&mut self, id: PutId, world: &World) {
+        if self.holders(id, world).is_empty() {
+            self.puts[id].is_void = true;
+            self.puts[id].is_quorum_void = true;
+        }
+    }
+
+    /// The homes that hold a put, or something that replaced it.
+    #[must_use]
+    pub fn holders(&self, id: PutId, world: &World) -> Vec<usize> {
+        let key = &self.keys[self.puts[id].key];
+        let holds = |&&home: &&usize| self.holds(id, world.current(home, &key.name).map(AsRef::as_ref));
+        key.homes.iter().filter(holds).copied().collect()
+    }
+
+    /// True if a record holds a put, or something that replaced it.
+    #[must_use]
+    pub fn holds(&self, id: PutId, record: Option<&Record>) -> bool {
+        let put = &self.puts[id];
+        match record {
+            None => false,
+            Some(Record::Siblings(record)) => put.dots.iter().any(|&dot| covers(&record.seen, dot)),
+            Some(Record::Lww(record)) => put.clock().is_some_and(|clock| record.stamp.hlc >= clock),
+        }
+    }
+
+    /// Every put of a key, in words.
+    #[must_use]
+    pub fn story_of(&self, key: KeyId) -> String {
+        let mut story = format!(
+            "{:?}, n={}, homes {:?}:",
+            self.keys[key].name, self.keys[key].n, self.keys[key].homes
+        );
+        for &id in &self.keys[key].puts {
+            let put = &self.puts[id];
+            let dots: Vec<String> = put.dots.iter().map(|dot| short(*dot)).collect();
+            story.push_str(&format!(
+                "\n  {:.6}–{:.6} {} {id} w={} {:?} ×{} saw {:?} as {dots:?}{}{}{}",
+                put.started_us as f64 / 1e6,
+                put.ended_us as f64 / 1e6,
+                if put.is_delete { "delete" } else { "put" },
+                put.w,
+                put.fate,
+                put.attempts,
+                put.saw,
+                put.request.as_ref().map_or("", |_| ", with an id"),
+                put.ttl_ms.map_or(String::new(), |ms| format!(", for {ms} ms")),
+                if put.is_void { ", all copies destroyed" } else { "" },
+            ));
+        }
+        story
+    }
+
+    /// True if some put that may have been applied had seen this one.
+    #[must_use]
+    pub fn was_seen(&self, id: PutId) -> bool {
+        let key = &self.keys[self.puts[id].key];
+        key.puts
+            .iter()
+            .any(|&other| self.puts[other].may_exist() && self.puts[other].saw.contains(&id))
+    }
+}
+
+/// A dot in a few characters.
+#[must_use]
+pub fn short(dot: Dot) -> String {
+    let Dot { actor, counter } = dot;
+    format!(
+        "{:02x}-{:04x}.{}:{counter}",
+        actor.node.0 & 0xff,
+        actor.life.0 & 0xffff,
+        actor.birth
+    )
+}
+
+/// The value that a put writes.
+#[must_use]
+pub fn value_of(id: PutId, padding: usize) -> Bytes {
+    Bytes::from(format!("p{id}.{}", "x".repeat(padding)))
+}
+
+/// The put that wrote a value.
+#[must_use]
+pub fn put_of(value: &[u8]) -> Option<PutId> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.strip_prefix('p')?.split('.').next()?.parse().ok()
+}
+
+/// The put that wrote a version.
+#[must_use]
+pub fn payload_of(payload: &Payload) -> Option<PutId> {
+    match payload {
+        Payload::Value(value) => put_of(&value.data),
+        Payload::Tombstone | Payload::HashHead => None,
+    }
+}
+
+/// The clock of an lww token.
+#[must_use]
+pub fn clock_of(context: &ClientContext) -> Option<Hlc> {
+    match context {
+        ClientContext::Clock(hlc) => Some(*hlc),
+        ClientContext::Dots(_) => None,
+    }
+}
+
+/// Whether a context has seen a dot, by the definition of RULINGS 1.
+#[must_use]
+pub fn covers(context: &Context, dot: Dot) -> bool {
+    context
+        .vector()
+        .iter()
+        .any(|&(actor, counter)| actor == dot.actor && dot.counter <= counter)
+        || context.dots().contains(&dot)
+}
+
+/// How many answers a quorum asks for, of `n` in one data centre.
+#[must_use]
+pub fn answers_of(size: QuorumSize, n: u8) -> u8 {
+    match size {
+        QuorumSize::Count(count) => count,
+        QuorumSize::One | QuorumSize::LocalOne => 1,
+        QuorumSize::Quorum | QuorumSize::LocalQuorum | QuorumSize::EachQuorum => n / 2 + 1,
+        QuorumSize::All => n,
+    }
+}
+
+/// The dot that an answer names beyond what was sent.
+fn own_dot(sent: Option<&ClientContext>, answer: &ClientContext) -> Option<Dot> {
+    let ClientContext::Dots(answer) = answer else {
+        return None;
+    };
+    let empty = Context::new();
+    let sent = match sent {
+        Some(ClientContext::Dots(sent)) => sent,
+        Some(ClientContext::Clock(_)) | None => &empty,
+    };
+    let tops = answer.vector().iter().map(|&(actor, counter)| Dot { actor, counter });
+    tops.chain(answer.dots().iter().copied())
+        .find(|&dot| !covers(sent, dot))
+}

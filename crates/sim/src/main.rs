@@ -1,0 +1,107 @@
+//! The simulator's program: `sweep`, `repro`, `mutants`, `hash` and `rate`. `cargo xtask` builds and calls it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use torc_sim::run::run;
+use torc_sim::sweep::sweep;
+
+const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED";
+/// Failing seeds are named up to this many; more say nothing new.
+const FAILURES_MAX: usize = 20;
+
+fn main() -> ExitCode {
+    // A panic is a finding like any other: the report says it once, with its seed.
+    std::panic::set_hook(Box::new(|info| {
+        if std::env::var_os("TORC_SIM_PANICS").is_some() {
+            eprintln!("{info}\n{}", std::backtrace::Backtrace::force_capture());
+        }
+    }));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (words, options) = split(&arguments);
+    let number = |name: &str| options.iter().find(|option| option.0 == name).map(|option| option.1);
+    let seed = words.get(1).and_then(|word| word.parse().ok());
+    match (words.first().copied(), seed, number("--seeds")) {
+        (Some("sweep"), _, Some(seeds)) => sweep_command(number("--from").unwrap_or(0), seeds),
+        (Some("repro"), Some(seed), _) => repro_command(seed),
+        (Some("hash"), Some(seed), _) => {
+            println!("{:016x}", run(seed, false).hash);
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Plain words, and options with their numbers.
+fn split(arguments: &[String]) -> (Vec<&str>, Vec<(&str, u64)>) {
+    let (mut words, mut options) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument.starts_with("--") {
+            let value = arguments.next().and_then(|value| value.parse().ok());
+            options.extend(value.map(|value| (argument.as_str(), value)));
+        } else {
+            words.push(argument.as_str());
+        }
+    }
+    (words, options)
+}
+
+fn sweep_command(first: u64, seeds: u64) -> ExitCode {
+    let started = Instant::now();
+    let (mut done, mut steps) = (0_u64, 0_u64);
+    let mut failed = Vec::new();
+    sweep(first, seeds, |report| {
+        done += 1;
+        steps += report.steps;
+        if let Some(violation) = report.violation {
+            println!("seed {}: {violation}", report.seed);
+            failed.push(report.seed);
+        }
+        if done.is_multiple_of(500) {
+            println!(
+                "{done} of {seeds} seeds, {} failed, {:.0} s",
+                failed.len(),
+                started.elapsed().as_secs_f64()
+            );
+        }
+        failed.len() < FAILURES_MAX
+    });
+    failed.sort_unstable();
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{done} seeds, {steps} steps in {seconds:.1} s; failed: {failed:?}");
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        println!("to see one again: cargo xtask repro {}", failed[0]);
+        ExitCode::FAILURE
+    }
+}
+
+fn repro_command(seed: u64) -> ExitCode {
+    let report = run(seed, true);
+    println!("{:#?}", torc_sim::scenario::Scenario::draw(seed));
+    for (host, steps) in report.last_steps.iter().enumerate() {
+        println!("\nthe last steps of host {host}:");
+        for step in steps {
+            println!("{step}");
+        }
+    }
+    for story in &report.stories {
+        println!("\n{story}");
+    }
+    println!("\nseed {seed}: {} steps, hash {:016x}", report.steps, report.hash);
+    match report.violation {
+        None => {
+            println!("nothing is broken");
+            ExitCode::SUCCESS
+        }
+        Some(violation) => {
+            println!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}

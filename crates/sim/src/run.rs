@@ -1,0 +1,321 @@
+//! One seed from beginning to end: clients and faults go on for a while, faults stop, the cluster comes to rest, every
+//! key is read at all homes, the checkers judge.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use torc_core::command::{Command, Get, Options};
+use torc_core::effect::Notice;
+use torc_core::id::RequestId;
+use torc_core::outcome::Outcome;
+use torc_core::quorum::QuorumSize;
+
+use crate::checkers::dots::Dots;
+use crate::checkers::{
+    Violation, bounds, causality, convergence, durability, expiry, outcomes, request_ids, resurrection,
+};
+use crate::clients::Clients;
+use crate::faults::Faults;
+use crate::history::{Fate, History, KeyId, Shown};
+use crate::scenario::Scenario;
+use crate::world::disk::SyncMode;
+use crate::world::lifecycle::Death;
+use crate::world::{Alarm, Happening, World};
+
+/// A node trusts its clock again this long after its peers' clocks have come right, in microseconds.
+const CLOCKS_SETTLE_US: u64 = 45_000_000;
+/// Everything must be rebuilt this long after that, in microseconds.
+const REBUILD_US_MAX: u64 = 200_000_000;
+/// A run with more steps than this does not end.
+const STEPS_MAX: u64 = 3_000_000;
+/// How often a last read is tried.
+const LAST_READS_MAX: usize = 12;
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Report {
+    /// Which.
+    pub seed: u64,
+    /// Of everything that happened.
+    pub hash: u64,
+    /// Of all nodes.
+    pub steps: u64,
+    /// What was broken, if anything.
+    pub violation: Option<Violation>,
+    /// The last steps of each node, if words were kept.
+    pub last_steps: Vec<Vec<String>>,
+    /// Every key's puts, if words were kept.
+    pub stories: Vec<String>,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, keeps_words: bool) -> Report {
+    let scenario = Scenario::draw(seed);
+    let world = World::new(scenario, keeps_words);
+    let mut run = Run::new(world);
+    let ended = catch_unwind(AssertUnwindSafe(|| run.play()));
+    let violation = match ended {
+        Ok(result) => result.err(),
+        Err(panic) => Some(Violation {
+            property: "panic",
+            what: words_of(&*panic),
+        }),
+    };
+    let trace = &run.world.trace;
+    Report {
+        seed,
+        hash: trace.hash(),
+        steps: trace.steps(),
+        violation,
+        stories: if keeps_words {
+            (0..run.history.keys.len())
+                .map(|key| run.history.story_of(key))
+                .collect()
+        } else {
+            Vec::new()
+        },
+        last_steps: (0..run.world.hosts.len()).map(|host| trace.last_steps(host)).collect(),
+    }
+}
+
+struct Run {
+    world: World,
+    history: History,
+    clients: Clients,
+    faults: Faults,
+    dots: Dots,
+    hostile_until_us: u64,
+    last_reply: Option<(RequestId, Outcome)>,
+}
+
+impl Run {
+    fn new(mut world: World) -> Self {
+        let history = History::new(&world);
+        let hostile_until_us = world.scenario.hostile_us;
+        Self {
+            clients: Clients::new(&mut world, &history, hostile_until_us),
+            faults: Faults::new(&mut world, hostile_until_us),
+            world,
+            history,
+            dots: Dots::default(),
+            hostile_until_us,
+            last_reply: None,
+        }
+    }
+
+    fn play(&mut self) -> Result<(), Violation> {
+        self.go_on_until(self.hostile_until_us)?;
+        self.calm()?;
+        let shown = self.read_everything()?;
+        self.judge(&shown)
+    }
+
+    /// Lets everything happen until a time.
+    fn go_on_until(&mut self, until_us: u64) -> Result<(), Violation> {
+        while let Some(alarm) = self.world.advance(until_us) {
+            match alarm {
+                None => {}
+                Some(Alarm::Client(client, wait)) => {
+                    self.clients
+                        .on_alarm(client, wait, &mut self.history, &mut self.world)?;
+                }
+                Some(Alarm::Fault) => self.faults.strike(&self.history, &mut self.world),
+                Some(Alarm::Mend(index)) => self.faults.mend(index, &mut self.world),
+            }
+            self.look()?;
+            if self.world.trace.steps() > STEPS_MAX {
+                return Violation::new("bounds", format!("the run has taken {STEPS_MAX} steps and goes on"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what the last event brought about.
+    fn look(&mut self) -> Result<(), Violation> {
+        while !self.world.happenings.is_empty() {
+            for happening in std::mem::take(&mut self.world.happenings) {
+                self.on_happening(happening)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_happening(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Replied(request, outcome) => {
+                self.last_reply = Some((request, outcome.clone()));
+                self.clients
+                    .on_reply(request, outcome, &mut self.history, &mut self.world)
+            }
+            Happening::HungUp(request) => {
+                self.clients.on_hung_up(request, &mut self.history, &mut self.world);
+                Ok(())
+            }
+            Happening::Applied(host, changed) => {
+                self.history.learn(&changed);
+                self.dots.check(&changed)?;
+                causality::check(&self.history, host, &changed, &self.world)
+            }
+            Happening::Lost {
+                host,
+                before,
+                is_silent,
+            } => {
+                self.history.on_lost(host, &before, is_silent, &self.world);
+                Ok(())
+            }
+            Happening::Noticed(_, notice) => {
+                if let Notice::ContextPruned { key } = notice
+                    && let Some(key) = self.history.key_of(&key)
+                {
+                    self.history.keys[key].is_pruned = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Faults stop, everybody is started, the cluster comes to rest.
+    fn calm(&mut self) -> Result<(), Violation> {
+        let world = &mut self.world;
+        world.network.calm();
+        self.faults.stop(world);
+        for host in 0..world.hosts.len() {
+            world.resume(host);
+            world.hosts[host].clock.offset_ms = 0;
+            world.hosts[host].disk.mode = SyncMode::Honest;
+            world.hosts[host].disk.is_full = false;
+            if world.hosts[host].disk.is_out_of_service {
+                world.kill(host, Death::Process, 50_000);
+            }
+            world.tell_health(host);
+        }
+        self.look()?;
+        let late_us = self.world.scenario.network.tail_us_max.max(CLOCKS_SETTLE_US);
+        let tail_is_used = self.world.scenario.network.tail > 0;
+        let rest_us = if tail_is_used { late_us } else { CLOCKS_SETTLE_US };
+        // Whoever was being stopped or was down has come back by now.
+        self.go_on_for(15_000_000)?;
+        self.mend_connections();
+        self.go_on_for(rest_us)?;
+        let give_up_us = self.world.now_us + REBUILD_US_MAX;
+        while !self.is_whole() {
+            if self.world.now_us > give_up_us {
+                return Violation::new("availability", self.why_not_whole());
+            }
+            self.go_on_for(1_000_000)?;
+        }
+        Ok(())
+    }
+
+    fn go_on_for(&mut self, us: u64) -> Result<(), Violation> {
+        self.go_on_until(self.world.now_us + us)
+    }
+
+    fn mend_connections(&mut self) {
+        for a in 0..self.world.hosts.len() {
+            for b in a + 1..self.world.hosts.len() {
+                let both_up = self.world.network.end(a, b).is_up && self.world.network.end(b, a).is_up;
+                if !both_up {
+                    self.world.connect(a, b);
+                }
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.clients.are_done()
+            && self
+                .world
+                .hosts
+                .iter()
+                .all(|host| host.node.as_ref().is_some_and(|node| node.readiness().is_ok()))
+    }
+
+    fn why_not_whole(&self) -> String {
+        let mut words = String::from("the cluster does not come to rest:");
+        for (index, host) in self.world.hosts.iter().enumerate() {
+            let why = host
+                .node
+                .as_ref()
+                .map_or_else(|| Err("is down".to_owned()), |node| node.readiness());
+            if let Err(why) = why {
+                words.push_str(&format!(" host {index}: {why};"));
+            }
+        }
+        words
+    }
+
+    /// Reads every key twice: at one home, which mends the others, then at all.
+    fn read_everything(&mut self) -> Result<Vec<Shown>, Violation> {
+        for key in 0..self.history.keys.len() {
+            self.read(key, QuorumSize::One)?;
+        }
+        self.go_on_for(1_000_000)?;
+        let mut all = Vec::new();
+        for key in 0..self.history.keys.len() {
+            all.push(self.read(key, QuorumSize::All)?);
+        }
+        self.go_on_for(6_000_000)?;
+        Ok(all)
+    }
+
+    fn read(&mut self, key: KeyId, r: QuorumSize) -> Result<Shown, Violation> {
+        let mut last = None;
+        for round in 0..LAST_READS_MAX {
+            let host = (key + round) % self.world.hosts.len();
+            let options = Options {
+                read: Some(r),
+                timeout_ms: Some(2_000),
+                ..Options::default()
+            };
+            let target = self.history.keys[key].target.clone();
+            let Some(request) = self.world.request(host, Command::Get(Get { target, options })) else {
+                continue;
+            };
+            let give_up_us = self.world.now_us + 3_000_000;
+            self.look()?;
+            while self.world.now_us < give_up_us && self.last_reply.as_ref().is_none_or(|last| last.0 != request) {
+                self.go_on_for(5_000)?;
+            }
+            match self.last_reply.take() {
+                Some((answered, Outcome::Found(found))) if answered == request => return Ok(Shown::of(&found)),
+                other => last = other,
+            }
+            self.go_on_for(500_000)?;
+        }
+        Violation::new(
+            "availability",
+            format!(
+                "{:?} can't be read at {r:?} at rest: {last:?}",
+                self.history.keys[key].name
+            ),
+        )
+    }
+
+    fn judge(&mut self, shown: &[Shown]) -> Result<(), Violation> {
+        bounds::check_rest(&self.world)?;
+        convergence::check(&self.history, &self.world)?;
+        for (key, shown) in shown.iter().enumerate() {
+            outcomes::check(&self.history, key, shown)?;
+            expiry::check(&self.history, key, shown, &self.world)?;
+            durability::check(&self.history, key, shown, self.world.now_us)?;
+            resurrection::check(&self.history, key, shown)?;
+            request_ids::check_end(&self.history, key, shown)?;
+        }
+        for id in 0..self.history.puts.len() {
+            request_ids::check_once(&self.history, id)?;
+            if self.history.puts[id].fate == Fate::Pending {
+                return Violation::new("bounds", format!("put {id} was never answered"));
+            }
+            self.world.trace.fold(self.history.puts[id].fate as u64);
+        }
+        Ok(())
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".into())
+}

@@ -1,0 +1,240 @@
+//! What one seed is about: the cluster, its buckets, how its network, disks and clocks behave, which faults strike, and
+//! what the clients do. Drawn once, before the run begins.
+
+use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
+use torc_core::id::BucketId;
+use torc_core::quorum::QuorumSize;
+
+use crate::chance::Chance;
+
+/// The kinds of faults that a seed may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    /// A process dies; what its disk had not synced may be lost.
+    Crash,
+    /// Every process dies at once.
+    PowerLoss,
+    /// A process is stopped in order and started again.
+    CleanStop,
+    /// A process stands still for a while (SIGSTOP).
+    Pause,
+    /// Messages between two nodes are dropped, one way or both, while the connection stays up.
+    Cut,
+    /// The connection between two nodes breaks and comes back.
+    Disconnect,
+    /// A wall clock jumps.
+    ClockJump,
+    /// A process dies and its disk with it.
+    Wipe,
+    /// A process dies and its disk is replaced by a copy that was made earlier.
+    Restore,
+    /// A record's checksum does not match any more.
+    BitFlip,
+    /// The disk says that it synced and has not.
+    LyingSync,
+    /// A sync fails: the store is out of service until it is restarted.
+    FailingSync,
+    /// Syncs take long.
+    SlowSync,
+    /// Free space is under the watermark.
+    DiskFull,
+    /// A node is started with another configuration than its peers; nobody but its peers speaks to it.
+    Misconfigured,
+}
+
+/// How messages travel.
+#[derive(Clone, Debug)]
+pub struct NetworkPlan {
+    /// Lost, per mille.
+    pub loss: u64,
+    /// Delivered twice or more, per mille.
+    pub duplicates: u64,
+    /// Shortest and usual longest delay, in microseconds.
+    pub delay_us: (u64, u64),
+    /// Delayed far beyond that, per mille.
+    pub tail: u64,
+    /// The longest such delay, in microseconds.
+    pub tail_us_max: u64,
+    /// Messages are encoded and decoded on the way.
+    pub is_encoded: bool,
+}
+
+/// How disks behave.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// Shortest and longest sync, in microseconds.
+    pub sync_us: (u64, u64),
+    /// Longest read, in microseconds; 0: reads are answered at once.
+    pub read_us_max: u64,
+    /// Buffered commits are synced this often, in microseconds.
+    pub interval_us: u64,
+}
+
+/// What the clients do.
+#[derive(Clone, Debug)]
+pub struct LoadPlan {
+    /// How many there are.
+    pub clients: usize,
+    /// Keys of each bucket.
+    pub keys: usize,
+    /// Longest pause between two operations, in microseconds.
+    pub think_us_max: u64,
+    /// Puts with a request id, in percent.
+    pub request_ids: u64,
+    /// Operations that ask for `strict`, in percent.
+    pub strict: u64,
+    /// Operations that name their own r or w, in percent.
+    pub own_quorums: u64,
+    /// Puts with a time to live, in percent.
+    pub ttl: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// 1 to 7.
+    pub nodes: usize,
+    /// Of the ring.
+    pub partitions: u32,
+    /// Buckets with siblings first.
+    pub buckets: Vec<Bucket>,
+    /// Messages.
+    pub network: NetworkPlan,
+    /// Disks.
+    pub disk: DiskPlan,
+    /// Largest difference of two clocks at the start, in milliseconds.
+    pub skew_ms_max: u64,
+    /// Fastest drift of a clock, in parts per million.
+    pub drift_ppm_max: u64,
+    /// Clients.
+    pub load: LoadPlan,
+    /// What may happen.
+    pub faults: Vec<FaultKind>,
+    /// Shortest and longest time between two faults, in microseconds.
+    pub fault_gap_us: (u64, u64),
+    /// How long clients and faults go on, in microseconds.
+    pub hostile_us: u64,
+}
+
+impl Scenario {
+    /// What this seed is about.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 1);
+        let nodes = chance.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]);
+        let faults = draw_faults(&mut chance);
+        let is_calm = faults.is_empty();
+        let network = draw_network(&mut chance, is_calm);
+        let hostile_us = chance.between(10, 60) * 1_000_000;
+        Self {
+            seed,
+            nodes,
+            partitions: chance.pick(&[1, 4, 16]),
+            buckets: vec![
+                draw_bucket(1, "default", Conflict::Siblings, &mut chance),
+                draw_bucket(2, "redis", Conflict::Lww, &mut chance),
+            ],
+            network,
+            disk: DiskPlan {
+                sync_us: chance.pick(&[(50, 300), (200, 2_000), (1_000, 20_000)]),
+                read_us_max: chance.pick(&[0, 100, 3_000]),
+                interval_us: chance.pick(&[20_000, 100_000, 2_000_000]),
+            },
+            skew_ms_max: if is_calm {
+                0
+            } else {
+                chance.pick(&[0, 0, 5, 200, 4_000])
+            },
+            drift_ppm_max: chance.pick(&[0, 50, 500]),
+            load: LoadPlan {
+                clients: chance.between(2, 6) as usize,
+                keys: chance.between(1, 5) as usize,
+                think_us_max: chance.pick(&[20_000, 200_000, 1_000_000]),
+                request_ids: chance.pick(&[0, 20, 60]),
+                strict: chance.pick(&[0, 40, 100]),
+                own_quorums: chance.pick(&[0, 0, 30]),
+                ttl: chance.pick(&[0, 0, 25]),
+            },
+            fault_gap_us: chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)]),
+            faults,
+            hostile_us,
+        }
+    }
+
+    /// Nothing goes wrong in this run, not even a message.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.faults.is_empty() && self.network.loss == 0 && self.network.tail == 0
+    }
+}
+
+fn draw_faults(chance: &mut Chance) -> Vec<FaultKind> {
+    use FaultKind as F;
+    let network = [F::Cut, F::Disconnect, F::Pause];
+    let process = [F::Crash, F::CleanStop, F::PowerLoss];
+    let damage = [F::Wipe, F::Restore, F::BitFlip];
+    let disk = [F::LyingSync, F::FailingSync, F::SlowSync, F::DiskFull];
+    let odd = [F::ClockJump, F::Misconfigured];
+    let mut faults = Vec::new();
+    if chance.percent(12) {
+        return faults;
+    }
+    for (group, percent) in [
+        (&network[..], 60),
+        (&process[..], 70),
+        (&damage[..], 30),
+        (&disk[..], 30),
+        (&odd[..], 20),
+    ] {
+        if chance.percent(percent) {
+            faults.extend(group.iter().filter(|_| chance.percent(75)));
+        }
+    }
+    faults
+}
+
+fn draw_network(chance: &mut Chance, is_calm: bool) -> NetworkPlan {
+    let is_clean = is_calm || chance.percent(25);
+    NetworkPlan {
+        loss: if is_clean { 0 } else { chance.pick(&[0, 5, 30, 100]) },
+        duplicates: if is_calm { 0 } else { chance.pick(&[0, 20, 200]) },
+        delay_us: chance.pick(&[(10, 100), (50, 1_000), (200, 20_000), (5_000, 40_000)]),
+        tail: if is_clean { 0 } else { chance.pick(&[0, 10, 50, 150]) },
+        tail_us_max: chance.pick(&[200_000, 3_000_000, 15_000_000, 150_000_000]),
+        is_encoded: chance.percent(30),
+    }
+}
+
+fn draw_bucket(id: u32, name: &str, conflict: Conflict, chance: &mut Chance) -> Bucket {
+    let n = chance.pick(&[1_u8, 2, 3, 3, 3, 3, 5]);
+    let is_buffered = chance.percent(20);
+    let is_memory = chance.percent(8);
+    Bucket {
+        n,
+        r: draw_quorum(chance),
+        w: draw_quorum(chance),
+        durability: if is_buffered {
+            Durability::Buffered
+        } else {
+            Durability::Synced
+        },
+        storage: if is_memory {
+            StorageClass::Memory
+        } else {
+            StorageClass::Disk
+        },
+        ..Bucket::available(BucketId(id), name, conflict)
+    }
+}
+
+fn draw_quorum(chance: &mut Chance) -> QuorumSize {
+    chance.pick(&[
+        QuorumSize::Quorum,
+        QuorumSize::Quorum,
+        QuorumSize::Quorum,
+        QuorumSize::One,
+        QuorumSize::All,
+    ])
+}

@@ -1,0 +1,451 @@
+//! A simulated disk with a store on it. Commits are applied and synced in the order in which they were asked for; a
+//! crash keeps what was synced and any beginning of the rest.
+//!
+//! ```text
+//! asked ──batch──▶ applied, in the log ──sync──▶ durable
+//!                  (reads see it)       lie: believed, still only in the log
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use torc_core::bucket::{Durability, StorageClass};
+use torc_core::causality::Record;
+use torc_core::id::{BucketId, NodeId, Token};
+use torc_core::key::RecordKey;
+use torc_core::storage::{CleanMarker, Meta, Page, PeerMemory, Range, StoreError, StoreOp, StoreReply, Write};
+
+use crate::chance::Chance;
+
+/// Records by name.
+pub type Records = BTreeMap<RecordKey, Arc<Record>>;
+
+/// What a disk holds when nothing is in flight.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    /// Records of disk buckets.
+    pub records: Records,
+    /// The last boot number.
+    pub incarnation: u64,
+    /// Left by a clean stop.
+    pub marker: Option<CleanMarker>,
+    /// What is remembered of peers.
+    pub peers: BTreeMap<NodeId, PeerMemory>,
+    /// Buckets being rebuilt.
+    pub rebuilding: BTreeSet<BucketId>,
+}
+
+/// What one log entry says.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Records.
+    Writes(Vec<Write>),
+    /// A fact.
+    Meta(Meta),
+    /// The clean marker is written or taken away.
+    Marker(Option<CleanMarker>),
+}
+
+impl Image {
+    fn apply(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Writes(writes) => {
+                for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
+                    self.records.insert(write.key.clone(), Arc::clone(&write.record));
+                }
+            }
+            Entry::Meta(Meta::Peer(node, memory)) => {
+                self.peers.insert(*node, *memory);
+            }
+            Entry::Meta(Meta::Incarnation(incarnation)) => self.incarnation = *incarnation,
+            Entry::Meta(Meta::Rebuilding(bucket, true)) => {
+                self.rebuilding.insert(*bucket);
+            }
+            Entry::Meta(Meta::Rebuilding(bucket, false)) => {
+                self.rebuilding.remove(bucket);
+            }
+            Entry::Marker(marker) => self.marker = *marker,
+        }
+    }
+}
+
+/// How syncs go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncMode {
+    /// As they should.
+    Honest,
+    /// They say that they succeeded and did nothing.
+    Lying,
+    /// The next one fails.
+    Failing,
+    /// They take this many microseconds more.
+    Slow(u64),
+}
+
+#[derive(Debug)]
+struct Asked {
+    token: Token,
+    entry: Entry,
+    must_sync: bool,
+}
+
+/// One record that a batch changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Which.
+    pub key: RecordKey,
+    /// What reads gave before.
+    pub before: Option<Arc<Record>>,
+    /// What they give now.
+    pub after: Arc<Record>,
+}
+
+/// What applying a batch did.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In order.
+    pub changed: Vec<Changed>,
+    /// Commits that are answered now.
+    pub answers: Vec<(Token, StoreReply)>,
+    /// A sync must follow.
+    pub must_sync: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Disk {
+    /// Survives everything but a wipe.
+    durable: Image,
+    /// What whoever trusts the answers believes to be durable.
+    believed: Records,
+    /// What reads see.
+    applied: Records,
+    /// Records of memory buckets.
+    memory: Records,
+    log: VecDeque<Entry>,
+    /// How many log entries the sync in flight covers.
+    syncing: usize,
+    asked: VecDeque<Asked>,
+    waiting: Vec<Token>,
+    is_busy: bool,
+    /// How syncs go.
+    pub mode: SyncMode,
+    /// Free space is under the watermark.
+    pub is_full: bool,
+    /// A sync failed.
+    pub is_out_of_service: bool,
+    /// It lied, and some of what it lied about is still not durable.
+    pub has_lied: bool,
+    damaged: BTreeSet<RecordKey>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            durable: Image::default(),
+            believed: Records::new(),
+            applied: Records::new(),
+            memory: Records::new(),
+            log: VecDeque::new(),
+            syncing: 0,
+            asked: VecDeque::new(),
+            waiting: Vec::new(),
+            is_busy: false,
+            mode: SyncMode::Honest,
+            is_full: false,
+            is_out_of_service: false,
+            has_lied: false,
+            damaged: BTreeSet::new(),
+        }
+    }
+}
+
+impl Disk {
+    /// Answers a read.
+    #[must_use]
+    pub fn read(&self, op: &StoreOp) -> StoreReply {
+        if self.is_out_of_service {
+            return StoreReply::Failed(StoreError::OutOfService);
+        }
+        match op {
+            StoreOp::Get { key, class } => {
+                if *class == StorageClass::Disk && self.damaged.contains(key) {
+                    return StoreReply::Failed(StoreError::Damaged);
+                }
+                StoreReply::Record(self.records(*class).get(key).cloned())
+            }
+            StoreOp::Scan {
+                range,
+                class,
+                records_max,
+                bytes_max,
+            } => StoreReply::Page(self.scan(range, *class, *records_max, *bytes_max)),
+            StoreOp::Commit { .. } | StoreOp::PutMeta(_) => unreachable!("a read"),
+        }
+    }
+
+    fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Page {
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for (key, record) in self.records(class) {
+            let name = key.as_bytes();
+            let past_end = range.end.as_ref().is_some_and(|end| name >= &end[..]);
+            if name < &range.start[..] || past_end || key.bucket() != range.bucket {
+                continue;
+            }
+            let is_full = page.records.len() >= records_max as usize || bytes >= bytes_max;
+            if is_full && !page.records.is_empty() {
+                page.next = Some(key.to_bytes());
+                break;
+            }
+            if class == StorageClass::Disk && self.damaged.contains(key) {
+                page.damaged.push(key.clone());
+                continue;
+            }
+            bytes += record.weight();
+            page.records.push((key.clone(), Arc::clone(record)));
+        }
+        page
+    }
+
+    /// Queues a commit; true if the committer must be woken.
+    pub fn ask(&mut self, token: Token, op: StoreOp) -> bool {
+        let (entry, must_sync) = match op {
+            StoreOp::Commit { writes, durability } => {
+                let on_disk = writes.iter().any(|write| write.class == StorageClass::Disk);
+                (Entry::Writes(writes), on_disk && durability == Durability::Synced)
+            }
+            StoreOp::PutMeta(meta) => (Entry::Meta(meta), true),
+            StoreOp::Get { .. } | StoreOp::Scan { .. } => unreachable!("a commit"),
+        };
+        self.asked.push_back(Asked {
+            token,
+            entry,
+            must_sync,
+        });
+        !std::mem::replace(&mut self.is_busy, true)
+    }
+
+    /// Applies everything that was asked for.
+    pub fn apply_batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        for asked in std::mem::take(&mut self.asked) {
+            if self.is_out_of_service {
+                batch
+                    .answers
+                    .push((asked.token, StoreReply::Failed(StoreError::OutOfService)));
+                continue;
+            }
+            self.apply(&asked.entry, &mut batch.changed);
+            self.log.push_back(asked.entry);
+            if asked.must_sync {
+                batch.must_sync = true;
+                self.waiting.push(asked.token);
+            } else {
+                batch.answers.push((asked.token, StoreReply::Done));
+            }
+        }
+        self.syncing = self.log.len();
+        self.is_busy = batch.must_sync;
+        batch
+    }
+
+    /// The sync in flight is over. True if more was asked for meanwhile.
+    pub fn finish_sync(&mut self) -> (Vec<(Token, StoreReply)>, bool) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let reply = match self.mode {
+            SyncMode::Honest | SyncMode::Slow(_) => {
+                self.make_durable(self.syncing);
+                StoreReply::Done
+            }
+            SyncMode::Lying => {
+                let synced: Vec<Entry> = self.log.iter().take(self.syncing).cloned().collect();
+                synced.iter().for_each(|entry| self.believe(entry));
+                self.has_lied = true;
+                StoreReply::Done
+            }
+            SyncMode::Failing => {
+                self.is_out_of_service = true;
+                StoreReply::Failed(StoreError::OutOfService)
+            }
+        };
+        self.syncing = 0;
+        self.is_busy = !self.asked.is_empty();
+        (
+            waiting.into_iter().map(|token| (token, reply.clone())).collect(),
+            self.is_busy,
+        )
+    }
+
+    /// The periodic sync of buffered commits.
+    pub fn sync_in_background(&mut self) {
+        let is_honest = matches!(self.mode, SyncMode::Honest | SyncMode::Slow(_));
+        if is_honest && !self.is_busy && !self.is_out_of_service {
+            self.make_durable(self.log.len());
+        }
+    }
+
+    /// True if the log has entries that only a background sync will make durable.
+    #[must_use]
+    pub fn has_unsynced(&self) -> bool {
+        !self.log.is_empty()
+    }
+
+    /// True if nothing is asked for or in flight.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.is_busy && self.asked.is_empty()
+    }
+
+    /// The process died. A beginning of the log survives: all of it, if only the process died.
+    pub fn crash(&mut self, loses_power: bool, chance: &mut Chance) {
+        let kept = if loses_power {
+            chance.index(self.log.len() + 1)
+        } else {
+            self.log.len()
+        };
+        self.make_durable(kept);
+        self.restart();
+    }
+
+    /// Everything is gone.
+    pub fn wipe(&mut self) {
+        self.durable = Image::default();
+        self.damaged.clear();
+        self.restart();
+    }
+
+    /// A copy of what is durable.
+    #[must_use]
+    pub fn copy(&self) -> Image {
+        self.durable.clone()
+    }
+
+    /// The disk is replaced by a copy.
+    pub fn restore(&mut self, image: Image) {
+        self.durable = image;
+        self.damaged.clear();
+        self.restart();
+    }
+
+    /// A record's bytes are changed. False if there is no such record.
+    pub fn flip_bit(&mut self, key: &RecordKey) -> bool {
+        // What is still in the log would be written again over the damage.
+        if !self.log.is_empty() || !self.durable.records.contains_key(key) {
+            return false;
+        }
+        self.damaged.insert(key.clone())
+    }
+
+    /// True if the record is damaged.
+    #[must_use]
+    pub fn is_damaged(&self, key: &RecordKey) -> bool {
+        self.damaged.contains(key)
+    }
+
+    /// Names of all records that reads see, of disk and of memory buckets.
+    #[must_use]
+    pub fn all_names(&self) -> Vec<RecordKey> {
+        self.applied.keys().chain(self.memory.keys()).cloned().collect()
+    }
+
+    /// What the next boot finds. Its number is durable, and the marker gone, before the node starts.
+    pub fn boot(&mut self) -> Image {
+        let found = self.durable.clone();
+        for entry in [
+            Entry::Meta(Meta::Incarnation(found.incarnation + 1)),
+            Entry::Marker(None),
+        ] {
+            self.log.push_back(entry);
+        }
+        self.sync_in_background();
+        found
+    }
+
+    /// A clean stop writes its marker and syncs.
+    pub fn stop_cleanly(&mut self, marker: Option<CleanMarker>) {
+        if let Some(marker) = marker {
+            self.log.push_back(Entry::Marker(Some(marker)));
+        }
+        // The page cache outlives the process: what a lying sync left in it is still there.
+        self.make_durable(self.log.len());
+        self.restart();
+    }
+
+    /// What a running process would read: the record and whether it can be read.
+    #[must_use]
+    pub fn current(&self, key: &RecordKey, class: StorageClass) -> Option<&Arc<Record>> {
+        if class == StorageClass::Disk && self.damaged.contains(key) {
+            return None;
+        }
+        self.records(class).get(key)
+    }
+
+    /// What whoever trusts the disk's answers believes to be durable.
+    #[must_use]
+    pub fn believed(&self, key: &RecordKey) -> Option<&Arc<Record>> {
+        if self.damaged.contains(key) {
+            return None;
+        }
+        self.believed.get(key)
+    }
+
+    fn records(&self, class: StorageClass) -> &Records {
+        match class {
+            StorageClass::Disk => &self.applied,
+            StorageClass::Memory => &self.memory,
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry, changed: &mut Vec<Changed>) {
+        let Entry::Writes(writes) = entry else { return };
+        for write in writes {
+            let records = match write.class {
+                StorageClass::Disk => &mut self.applied,
+                StorageClass::Memory => &mut self.memory,
+            };
+            let before = records.insert(write.key.clone(), Arc::clone(&write.record));
+            if write.class == StorageClass::Disk {
+                self.damaged.remove(&write.key);
+            }
+            changed.push(Changed {
+                key: write.key.clone(),
+                before,
+                after: Arc::clone(&write.record),
+            });
+        }
+    }
+
+    fn believe(&mut self, entry: &Entry) {
+        let Entry::Writes(writes) = entry else { return };
+        for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
+            self.believed.insert(write.key.clone(), Arc::clone(&write.record));
+        }
+    }
+
+    fn make_durable(&mut self, entries: usize) {
+        for _ in 0..entries {
+            let Some(entry) = self.log.pop_front() else { break };
+            self.durable.apply(&entry);
+            self.believe(&entry);
+        }
+        self.has_lied &= !self.log.is_empty();
+    }
+
+    /// Memory is empty, reads see what is durable.
+    fn restart(&mut self) {
+        self.log.clear();
+        self.syncing = 0;
+        self.asked.clear();
+        self.waiting.clear();
+        self.is_busy = false;
+        self.memory.clear();
+        self.applied = self.durable.records.clone();
+        self.believed = self.durable.records.clone();
+        self.is_out_of_service = false;
+        self.has_lied = false;
+        if self.mode == SyncMode::Failing {
+            self.mode = SyncMode::Honest;
+        }
+    }
+}

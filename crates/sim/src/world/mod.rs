@@ -1,0 +1,503 @@
+//! The simulated world: hosts with a node, a disk and clocks each, and a network between them, driven by one queue of
+//! events in virtual time. Everything that happens follows from the seed.
+
+pub mod clock;
+pub mod disk;
+pub mod lifecycle;
+pub mod network;
+pub mod trace;
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use torc_core::bucket::{Catalog, StorageClass};
+use torc_core::causality::Record;
+use torc_core::command::{Command, Request};
+use torc_core::effect::{Effect, Input, Notice, Outbox};
+use torc_core::id::{NodeId, RequestId, Token};
+use torc_core::key::RecordKey;
+use torc_core::message::Envelope;
+use torc_core::node::Node;
+use torc_core::outcome::Outcome;
+use torc_core::ring::{Member, Ring};
+use torc_core::storage::{StoreOp, StoreReply};
+use torc_core::time::Time;
+use torc_core::wire::{Frame, FrameDecoder, encode_frame};
+
+use crate::chance::Chance;
+use crate::scenario::Scenario;
+use crate::world::clock::Clock;
+use crate::world::disk::{Changed, Disk, Image, Records, SyncMode};
+use crate::world::network::Network;
+use crate::world::trace::Trace;
+
+/// One machine.
+#[derive(Debug)]
+pub struct Host {
+    /// Of its node.
+    pub id: NodeId,
+    /// The running node.
+    pub node: Option<Node>,
+    /// Outlives the node.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// Counts starts: news for an earlier one is dropped.
+    pub boot: u32,
+    /// The process stands still; what comes in waits.
+    pub is_paused: bool,
+    /// No client is let in: it is being stopped, or nobody but its peers should speak to it.
+    pub is_closed: bool,
+    /// The next start is with another configuration.
+    pub is_misconfigured: bool,
+    /// When the process stood still last, or started.
+    pub undisturbed_since_us: u64,
+    /// An old copy of its disk.
+    pub copy: Option<Image>,
+    inbox: VecDeque<Input>,
+    tick_at_us: u64,
+    requests: BTreeSet<RequestId>,
+}
+
+/// Something that those outside a node can see, or that checkers must know.
+#[derive(Debug)]
+pub enum Happening {
+    /// A client's request is answered.
+    Replied(RequestId, Outcome),
+    /// The node that had a client's request is gone.
+    HungUp(RequestId),
+    /// A record changed in a store.
+    Applied(usize, Changed),
+    /// A host lost some of what it was believed to hold. If it can't know, it goes on as if nothing had happened.
+    Lost {
+        /// Who.
+        host: usize,
+        /// What it was believed to hold.
+        before: Records,
+        /// It can't know.
+        is_silent: bool,
+    },
+    /// A node says something to its operator.
+    Noticed(usize, Notice),
+}
+
+/// What waits in the queue.
+#[derive(Debug)]
+pub enum Event {
+    /// A message arrives.
+    Deliver(usize, NodeId, Parcel),
+    /// A node's deadline.
+    Tick(usize, u32),
+    /// A read reaches the store.
+    Read(usize, u32, Token, StoreOp),
+    /// The committer takes what was asked for.
+    Commit(usize, u32),
+    /// A sync is over.
+    Synced(usize, u32),
+    /// The periodic sync.
+    Background(usize, u32),
+    /// One end of a connection hears of it: host, its boot, peer, the peer's boot, generation, up.
+    Link(usize, u32, usize, u32, u32, bool),
+    /// A host starts.
+    Boot(usize, u32),
+    /// A paused host goes on.
+    Resume(usize, u32),
+    /// A stopping host looks whether it is drained; how often it has.
+    Drain(usize, u32, u32),
+    /// For whoever drives the world: clients, faults.
+    Outside(Alarm),
+}
+
+/// An appointment of somebody outside the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Alarm {
+    /// A client, and which of its waits this is.
+    Client(usize, u64),
+    /// The next fault begins.
+    Fault,
+    /// A fault ends; which one.
+    Mend(usize),
+}
+
+/// A message on its way, as it is or as bytes.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// As it is.
+    Envelope(Box<Envelope>),
+    /// As a frame.
+    Frame(Bytes),
+}
+
+#[derive(Debug)]
+struct Queued {
+    at_us: u64,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at_us, self.order).cmp(&(other.at_us, other.order))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    /// What it was drawn from.
+    pub scenario: Scenario,
+    /// The machines.
+    pub hosts: Vec<Host>,
+    /// Between them.
+    pub network: Network,
+    /// What happened so far.
+    pub trace: Trace,
+    /// For the driver to look at after each event.
+    pub happenings: Vec<Happening>,
+    /// The buckets.
+    pub catalog: Arc<Catalog>,
+    /// Where keys live.
+    pub ring: Arc<Ring>,
+    /// The true time, in microseconds.
+    pub now_us: u64,
+    index_of: BTreeMap<NodeId, usize>,
+    queue: BinaryHeap<Reverse<Queued>>,
+    order: u64,
+    chance: Chance,
+    next_request: u64,
+    generation: u32,
+    last_boot_us: Vec<u64>,
+}
+
+impl World {
+    /// Hosts that are all about to start.
+    #[must_use]
+    pub fn new(scenario: Scenario, keeps_words: bool) -> Self {
+        let mut chance = Chance::new(scenario.seed, 3);
+        let catalog = Arc::new(Catalog::new(scenario.buckets.iter().cloned()));
+        let members: Vec<Member> = (1..=scenario.nodes).map(member).collect();
+        let ring = Arc::new(Ring::new(members.clone(), scenario.partitions, &catalog));
+        let hosts: Vec<Host> = members
+            .iter()
+            .map(|member| host(member.id, &scenario, &mut chance))
+            .collect();
+        let index_of = hosts.iter().enumerate().map(|(index, host)| (host.id, index)).collect();
+        let count = hosts.len();
+        let mut world = Self {
+            network: Network::new(count, scenario.network.clone(), scenario.seed),
+            trace: Trace::new(count, keeps_words),
+            scenario,
+            hosts,
+            happenings: Vec::new(),
+            catalog,
+            ring,
+            now_us: 0,
+            index_of,
+            queue: BinaryHeap::new(),
+            order: 0,
+            chance,
+            next_request: 0,
+            generation: 0,
+            last_boot_us: vec![0; count],
+        };
+        for index in 0..count {
+            let at = world.chance.between(0, 200_000);
+            world.schedule(at, Event::Boot(index, 0));
+        }
+        world
+    }
+
+    /// Queues an event at a true time.
+    pub fn schedule(&mut self, at_us: u64, event: Event) {
+        self.order += 1;
+        let order = self.order;
+        self.queue.push(Reverse(Queued { at_us, order, event }));
+    }
+
+    /// The host of a node.
+    #[must_use]
+    pub fn index_of(&self, node: NodeId) -> usize {
+        self.index_of[&node]
+    }
+
+    /// Lets the next event happen, unless it is later than `until_us`; an alarm is handed out.
+    pub fn advance(&mut self, until_us: u64) -> Option<Option<Alarm>> {
+        if self.queue.peek()?.0.at_us > until_us {
+            self.now_us = until_us;
+            return None;
+        }
+        let Reverse(Queued { at_us, event, .. }) = self.queue.pop()?;
+        self.now_us = at_us;
+        if let Event::Outside(alarm) = event {
+            return Some(Some(alarm));
+        }
+        self.on_event(event);
+        Some(None)
+    }
+
+    /// Hands a client's command to a node; `None` if nobody listens there.
+    pub fn request(&mut self, host: usize, command: Command) -> Option<RequestId> {
+        if self.hosts[host].node.is_none() || self.hosts[host].is_closed {
+            return None;
+        }
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.hosts[host].requests.insert(id);
+        self.step(host, Input::Request(Request { id, command }));
+        Some(id)
+    }
+
+    /// What a host would read of a record, whether it is durable or not.
+    #[must_use]
+    pub fn current(&self, host: usize, key: &RecordKey) -> Option<&Arc<Record>> {
+        self.hosts[host].disk.current(key, self.class_of(key))
+    }
+
+    /// Where a record's bucket lives.
+    #[must_use]
+    pub fn class_of(&self, key: &RecordKey) -> StorageClass {
+        let bucket = self.catalog.bucket(key.bucket());
+        bucket.map_or(StorageClass::Disk, |bucket| bucket.storage)
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Deliver(to, from, parcel) => {
+                if self.hosts[to].node.is_some() {
+                    let envelope = open(parcel);
+                    self.step(to, Input::Message { from, envelope });
+                }
+            }
+            Event::Tick(host, boot) => {
+                if self.is_boot(host, boot) && self.hosts[host].tick_at_us <= self.now_us {
+                    self.hosts[host].tick_at_us = u64::MAX;
+                    self.step(host, Input::Tick);
+                }
+            }
+            Event::Read(host, boot, token, op) => {
+                if self.is_boot(host, boot) {
+                    let reply = self.hosts[host].disk.read(&op);
+                    self.step(host, Input::Stored { token, reply });
+                }
+            }
+            Event::Commit(host, boot) => self.commit(host, boot),
+            Event::Synced(host, boot) => {
+                if self.is_boot(host, boot) {
+                    let (answers, has_more) = self.hosts[host].disk.finish_sync();
+                    if has_more {
+                        self.schedule(self.now_us, Event::Commit(host, boot));
+                    }
+                    self.answer(host, answers);
+                }
+            }
+            Event::Background(host, boot) => {
+                if self.is_boot(host, boot) {
+                    self.hosts[host].disk.sync_in_background();
+                    let at = self.now_us + self.scenario.disk.interval_us;
+                    self.schedule(at, Event::Background(host, boot));
+                }
+            }
+            Event::Link(host, boot, peer, peer_boot, generation, up) => {
+                self.on_link(host, boot, peer, peer_boot, generation, up);
+            }
+            Event::Boot(host, boot) => {
+                if self.is_boot(host, boot) {
+                    self.boot(host);
+                }
+            }
+            Event::Resume(host, boot) => {
+                if self.is_boot(host, boot) {
+                    self.resume(host);
+                }
+            }
+            Event::Drain(host, boot, times) => self.drain(host, boot, times),
+            Event::Outside(_) => {}
+        }
+    }
+
+    fn is_boot(&self, host: usize, boot: u32) -> bool {
+        self.hosts[host].boot == boot
+    }
+
+    fn commit(&mut self, host: usize, boot: u32) {
+        if !self.is_boot(host, boot) {
+            return;
+        }
+        let batch = self.hosts[host].disk.apply_batch();
+        if batch.must_sync {
+            let (low, high) = self.scenario.disk.sync_us;
+            let more = match self.hosts[host].disk.mode {
+                SyncMode::Slow(us) => us,
+                SyncMode::Honest | SyncMode::Lying | SyncMode::Failing => 0,
+            };
+            let at = self.now_us + self.chance.between(low, high) + more;
+            self.schedule(at, Event::Synced(host, boot));
+        }
+        for changed in batch.changed {
+            self.happenings.push(Happening::Applied(host, changed));
+        }
+        self.answer(host, batch.answers);
+    }
+
+    fn answer(&mut self, host: usize, answers: Vec<(Token, StoreReply)>) {
+        for (token, reply) in answers {
+            self.step(host, Input::Stored { token, reply });
+        }
+    }
+
+    /// Hands an input to a node, now or when it goes on.
+    pub(crate) fn step(&mut self, host: usize, input: Input) {
+        if self.hosts[host].is_paused {
+            self.hosts[host].inbox.push_back(input);
+            return;
+        }
+        let now = self.hosts[host].clock.now(self.now_us);
+        let Some(node) = &mut self.hosts[host].node else { return };
+        self.trace.input(self.now_us, host, &input);
+        let mut out = Outbox::new();
+        node.step(now, input, &mut out);
+        let deadline = node.next_deadline();
+        self.perform(host, out);
+        self.schedule_tick(host, deadline);
+    }
+
+    fn schedule_tick(&mut self, host: usize, deadline: Time) {
+        let Host {
+            clock,
+            tick_at_us,
+            boot,
+            ..
+        } = &mut self.hosts[host];
+        if deadline == Time::NEVER {
+            return;
+        }
+        let at = clock.true_us(deadline).max(self.now_us);
+        if at < *tick_at_us {
+            *tick_at_us = at;
+            let boot = *boot;
+            self.schedule(at, Event::Tick(host, boot));
+        }
+    }
+
+    fn perform(&mut self, host: usize, mut out: Outbox) {
+        while let Some(effect) = out.pop() {
+            self.trace.effect(self.now_us, host, &effect);
+            match effect {
+                Effect::Send { to, envelope } => {
+                    let parcel = self.pack(envelope);
+                    for node in to {
+                        self.send(host, node, &parcel);
+                    }
+                }
+                Effect::Store { token, op } => self.store(host, token, op),
+                Effect::Reply { request, outcome } => {
+                    assert!(
+                        self.hosts[host].requests.remove(&request),
+                        "a request is answered once, by the node that got it"
+                    );
+                    self.happenings.push(Happening::Replied(request, outcome));
+                }
+                Effect::Notice(notice) => self.happenings.push(Happening::Noticed(host, notice)),
+            }
+        }
+    }
+
+    fn pack(&self, envelope: Envelope) -> Parcel {
+        if !self.scenario.network.is_encoded {
+            return Parcel::Envelope(Box::new(envelope));
+        }
+        let mut bytes = BytesMut::new();
+        encode_frame(&envelope, &mut bytes).expect("what a node sends can be encoded");
+        Parcel::Frame(bytes.freeze())
+    }
+
+    fn send(&mut self, from: usize, to: NodeId, parcel: &Parcel) {
+        let to = self.index_of[&to];
+        let sender = self.hosts[from].id;
+        for delay_us in self.network.arrivals(from, to) {
+            let at = self.now_us + delay_us;
+            self.schedule(at, Event::Deliver(to, sender, parcel.clone()));
+        }
+    }
+
+    fn store(&mut self, host: usize, token: Token, op: StoreOp) {
+        let boot = self.hosts[host].boot;
+        match op {
+            StoreOp::Get { .. } | StoreOp::Scan { .. } => {
+                let at = self.now_us + self.chance.below(self.scenario.disk.read_us_max + 1);
+                self.schedule(at, Event::Read(host, boot, token, op));
+            }
+            StoreOp::Commit { .. } | StoreOp::PutMeta(_) => {
+                if self.hosts[host].disk.ask(token, op) {
+                    let at = self.now_us + self.chance.below(50);
+                    self.schedule(at, Event::Commit(host, boot));
+                }
+            }
+        }
+    }
+}
+
+fn open(parcel: Parcel) -> Envelope {
+    match parcel {
+        Parcel::Envelope(envelope) => *envelope,
+        Parcel::Frame(bytes) => {
+            let mut buffer = BytesMut::from(&bytes[..]);
+            match FrameDecoder::new().next_frame(&mut buffer) {
+                Ok(Some(Frame::Envelope(envelope))) => *envelope,
+                other => panic!("a frame that a node sent is read as {other:?}"),
+            }
+        }
+    }
+}
+
+fn member(number: usize) -> Member {
+    let name = format!("n{number}");
+    Member {
+        id: NodeId::of_name(&name),
+        name: name.as_str().into(),
+        dc: "dc1".into(),
+        rack: format!("r{}", number % 3).as_str().into(),
+        capacity: 1,
+    }
+}
+
+fn host(id: NodeId, scenario: &Scenario, chance: &mut Chance) -> Host {
+    let skew = chance.below(scenario.skew_ms_max + 1) as i64;
+    let drift = chance.below(2 * scenario.drift_ppm_max + 1) as i64 - scenario.drift_ppm_max as i64;
+    Host {
+        id,
+        node: None,
+        disk: Disk::default(),
+        clock: Clock {
+            offset_ms: skew,
+            drift_ppm: drift,
+            origin_us: 0,
+            booted_us: 0,
+        },
+        boot: 0,
+        is_paused: false,
+        is_closed: false,
+        is_misconfigured: false,
+        undisturbed_since_us: 0,
+        copy: None,
+        inbox: VecDeque::new(),
+        tick_at_us: u64::MAX,
+        requests: BTreeSet::new(),
+    }
+}
