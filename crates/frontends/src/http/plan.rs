@@ -218,7 +218,8 @@ fn context(headers: &HeaderMap) -> Result<Option<PutContext>, Problem> {
     }
 }
 
-fn request_id(headers: &HeaderMap) -> Result<(Option<ClientRequestId>, Option<HeaderValue>), Problem> {
+/// The client's id of a request, and the same to be answered back.
+pub(crate) fn request_id(headers: &HeaderMap) -> Result<(Option<ClientRequestId>, Option<HeaderValue>), Problem> {
     let Some(value) = only(headers, &names::TORC_REQUEST_ID)? else {
         return Ok((None, None));
     };

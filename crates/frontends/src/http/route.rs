@@ -16,7 +16,7 @@ use crate::http::faults::FaultSet;
 use crate::http::problem::{Code, Problem, value_too_large};
 use crate::http::query::Query;
 use crate::http::rendering::Rendering;
-use crate::http::reply::HttpReply;
+use crate::http::reply::{HttpReply, names};
 use crate::http::table::{Endpoint, Operation, Resource, find};
 use crate::http::{batch, openapi, percent, plan};
 
@@ -96,7 +96,13 @@ pub fn route(
     match try_route(method, target, request) {
         Ok(Route::Answer(reply)) => Route::Answer(reply.for_method(method)),
         Ok(route) => route,
-        Err(problem) => Route::Answer(problem.reply().for_method(method)),
+        Err(problem) => {
+            let mut reply = problem.reply();
+            if let Ok((_, Some(id))) = plan::request_id(headers) {
+                reply.headers.push((names::TORC_REQUEST_ID.clone(), id));
+            }
+            Route::Answer(reply.for_method(method))
+        }
     }
 }
 
@@ -104,25 +110,42 @@ pub fn route(
 #[must_use]
 pub fn limits_of(method: &Method, target: &str, catalog: &Catalog) -> usize {
     match operation_of(method, target) {
-        Some((Endpoint::PutValue, bucket)) => value_limit(bucket, catalog),
+        // A bucket that isn't there is found out after a body of the default length at most.
+        Some((Endpoint::PutValue, bucket)) => {
+            bucket_of(bucket, catalog).map_or(UNUSED_BODY_BYTES_MAX, |bucket| bucket.value_bytes_max as usize)
+        }
         Some((Endpoint::Batch, _)) => BATCH_BYTES_MAX,
         Some(_) | None => UNUSED_BODY_BYTES_MAX,
     }
 }
 
-/// 413 for a body longer than [`limits_of`] allows; `actual` is its length if the client said it.
+/// The answer to a request whose body is longer than [`limits_of`] allows: 413, or what is wrong with the request
+/// whatever its body is. `actual` is the body's length if the client said it.
 #[must_use]
 pub fn too_large(method: &Method, target: &str, catalog: &Catalog, actual: Option<u64>) -> HttpReply {
-    let limit = limits_of(method, target, catalog) as u64;
-    let problem = match operation_of(method, target) {
-        Some((Endpoint::PutValue, _)) => value_too_large(limit, actual),
-        Some(_) | None => Problem::new(
-            Code::BodyTooLarge,
-            format!("the body of this request can have {limit} bytes; send it in several requests"),
-        )
-        .with_size(limit, actual),
+    body_refused(method, target, catalog, actual).reply().for_method(method)
+}
+
+fn body_refused(method: &Method, target: &str, catalog: &Catalog, actual: Option<u64>) -> Problem {
+    let path = target.split_once('?').map_or(target, |parts| parts.0);
+    let Some((resource, bucket, _)) = find(path) else {
+        return Problem::no_such_path();
     };
-    problem.reply().for_method(method)
+    let Some(operation) = resource.operation(method) else {
+        return no_such_method(method, resource);
+    };
+    let limit = limits_of(method, target, catalog) as u64;
+    if operation.endpoint == Endpoint::PutValue {
+        return match bucket_of(bucket, catalog) {
+            Ok(_) => value_too_large(limit, actual),
+            Err(problem) => problem,
+        };
+    }
+    Problem::new(
+        Code::BodyTooLarge,
+        format!("the body of this request can have {limit} bytes; send it in several requests"),
+    )
+    .with_size(limit, actual)
 }
 
 /// The parts of a request that planning looks at.
@@ -134,16 +157,21 @@ pub(crate) struct Request<'a> {
     pub(crate) is_head: bool,
 }
 
+/// The bucket of a percent-encoded name.
+pub(crate) fn bucket_of(name: &str, catalog: &Catalog) -> Result<Arc<Bucket>, Problem> {
+    if let Some(bucket) = catalog.named(name) {
+        return Ok(Arc::clone(bucket));
+    }
+    let decoded = percent::decode(name).map_err(|error| Problem::bad_request(format!("the bucket: {error}")))?;
+    let decoded = String::from_utf8_lossy(&decoded);
+    let bucket = catalog.named(&decoded).cloned();
+    bucket.ok_or_else(|| Problem::no_such_bucket(&decoded))
+}
+
 impl Request<'_> {
     /// The bucket of a percent-encoded name.
     pub(crate) fn bucket(&self, name: &str) -> Result<Arc<Bucket>, Problem> {
-        if let Some(bucket) = self.catalog.named(name) {
-            return Ok(Arc::clone(bucket));
-        }
-        let decoded = percent::decode(name).map_err(|error| Problem::bad_request(format!("the bucket: {error}")))?;
-        let decoded = String::from_utf8_lossy(&decoded);
-        let bucket = self.catalog.named(&decoded).cloned();
-        bucket.ok_or_else(|| Problem::no_such_bucket(&decoded))
+        bucket_of(name, self.catalog)
     }
 }
 
@@ -211,13 +239,6 @@ fn operation_of<'a>(method: &Method, target: &'a str) -> Option<(Endpoint, &'a s
     let (resource, bucket, _) = find(path)?;
     let operation = resource.operation(method)?;
     Some((operation.endpoint, bucket))
-}
-
-/// A bucket that isn't there is found out after a body of the default length at most.
-fn value_limit(bucket: &str, catalog: &Catalog) -> usize {
-    let decoded = percent::decode(bucket).unwrap_or_default();
-    let bucket = std::str::from_utf8(&decoded).ok().and_then(|name| catalog.named(name));
-    bucket.map_or(UNUSED_BODY_BYTES_MAX, |bucket| bucket.value_bytes_max as usize)
 }
 
 fn no_such_method(method: &Method, resource: &Resource) -> Problem {

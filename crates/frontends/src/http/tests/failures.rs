@@ -175,13 +175,29 @@ fn a_body_that_is_too_long_is_refused_unread_with_the_limit_of_its_request() {
         let unknown = json(&too_large(&method, target, catalog, None));
         assert_eq!((&unknown["limit"], unknown.get("actual")), (&limit.into(), None));
     }
-    for (method, target) in [
-        (Method::GET, "/v1/kv/default/k"),
-        (Method::PUT, "/v1/kv/nosuch/k"),
-        (Method::PUT, "/nowhere"),
-        (Method::PATCH, "/v1/kv/default/k"),
-    ] {
+    let wrong = [
+        (Method::GET, "/v1/kv/default/k", 413),
+        (Method::PUT, "/v1/kv/nosuch/k", 404),
+        (Method::PUT, "/nowhere", 404),
+        (Method::PATCH, "/v1/kv/default/k", 405),
+    ];
+    for (method, target, status) in wrong {
         assert_eq!(limits_of(&method, target, catalog), 64 << 10);
-        assert_eq!(too_large(&method, target, catalog, None).status.as_u16(), 413);
+        let reply = too_large(&method, target, catalog, Some(1 << 30));
+        assert_eq!(
+            reply.status.as_u16(),
+            status,
+            "what is wrong with the request comes first: {target}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_before_the_core_is_asked_echoes_the_request_id() {
+    let mut server = Server::new();
+    for target in ["/v1/kv/nosuch/k", "/v1/kv/default/k?ttl=0", "/v1/kv/default/%zz"] {
+        let reply = server.ask("PUT", target, &[("torc-request-id", "id-7")], b"v");
+        assert!(reply.status.is_client_error());
+        assert_eq!(header(&reply, "torc-request-id"), Some("id-7"), "{target}");
     }
 }
