@@ -115,11 +115,11 @@ pub(crate) fn stamp() -> impl Strategy<Value = Stamp> {
 
 /// Any last-writer-wins record.
 pub(crate) fn lww_record() -> impl Strategy<Value = LwwRecord> {
-    let expiry = (hlc(), expiry_moment(), any::<bool>());
+    let expiry = (self::stamp(), expiry_moment(), any::<bool>());
     (stamp(), payload(), hlc(), expiry, marks(3)).prop_map(|(stamp, payload, cleared_at, expiry, marks)| {
-        let (hlc, at, same_clock) = expiry;
+        let (own, at, is_same) = expiry;
         let expiry = Expiry {
-            hlc: if same_clock { stamp.hlc } else { hlc },
+            stamp: if is_same { stamp } else { own },
             at,
         };
         LwwRecord {

@@ -29,13 +29,23 @@ impl Stamp {
     };
 }
 
-/// The expiry register: counts only if its clock is at or above the value's.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+/// The expiry register: counts only if its stamp is at or above the value's. A clock alone would not do: of two writes
+/// in one millisecond at two nodes, the time to live of one would count for the value of the other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Expiry {
-    /// When it was set.
-    pub hlc: Hlc,
+    /// When and by which write it was set.
+    pub stamp: Stamp,
     /// When the key expires; `None` for a PERSIST.
     pub at: Option<Wall>,
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self {
+            stamp: Stamp::ZERO,
+            at: None,
+        }
+    }
 }
 
 /// One key's registers. For the empty sort key this is a Redis key's head.
@@ -81,13 +91,13 @@ impl LwwRecord {
     /// The highest clock in the record: what a token carries and the next write must exceed.
     #[must_use]
     pub fn highest(&self) -> Hlc {
-        self.stamp.hlc.max(self.cleared_at).max(self.expiry.hlc)
+        self.stamp.hlc.max(self.cleared_at).max(self.expiry.stamp.hlc)
     }
 
     /// When the record expires, if its expiry register counts.
     #[must_use]
     pub fn expires_at(&self) -> Option<Wall> {
-        if self.expiry.hlc >= self.stamp.hlc {
+        if self.expiry.stamp >= self.stamp {
             self.expiry.at
         } else {
             None
@@ -109,5 +119,49 @@ impl LwwRecord {
     /// Remembers an answered request.
     pub fn mark(&mut self, mark: RequestMark) {
         self.marks.insert(mark);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causality::Value;
+
+    fn stamp(node: u32) -> Stamp {
+        Stamp {
+            hlc: Hlc(7),
+            dot: Dot {
+                actor: ActorId {
+                    node: NodeId(node),
+                    life: Life(1),
+                    birth: 0,
+                },
+                counter: 1,
+            },
+        }
+    }
+
+    /// Two nodes wrote one key in one millisecond, one of them with a time to live. The other's value won by its actor,
+    /// and went when that time had come: the clock alone could not tell whose expiry it was.
+    #[test]
+    fn a_time_to_live_counts_for_the_value_it_came_with() {
+        let lasting = LwwRecord {
+            stamp: stamp(2),
+            payload: Payload::Value(Value::plain("lasting".into())),
+            ..LwwRecord::default()
+        };
+        let mut record = LwwRecord {
+            stamp: stamp(1),
+            payload: Payload::Value(Value::plain("passing".into())),
+            expiry: Expiry {
+                stamp: stamp(1),
+                at: Some(Wall(9)),
+            },
+            ..LwwRecord::default()
+        };
+        assert_eq!(record.expires_at(), Some(Wall(9)));
+        record.merge(&lasting);
+        assert_eq!(record.payload, lasting.payload);
+        assert_eq!(record.expires_at(), None);
     }
 }

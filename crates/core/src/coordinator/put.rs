@@ -226,7 +226,7 @@ impl Put {
                 signed,
             } => (record, signed),
             Changed::Unchanged { record: None, .. } => return self.refused_locally(&WriteResult::Failed, site),
-            Changed::Refused(failure) => return self.finish(Outcome::Failed(failure), site),
+            Changed::Refused(failure) => return self.fail(failure.cause, site),
         };
         self.signed = signed;
         let record = self.as_sent(record);
@@ -244,15 +244,16 @@ impl Put {
     }
 
     fn on_spread(&mut self, state: SpreadState, site: &mut Site) -> Progress {
-        let Stage::Spreading(spread) = &self.stage else {
+        let Stage::Spreading(spread) = &mut self.stage else {
             return Progress::Continue;
         };
         match state {
             SpreadState::Pending => Progress::Continue,
             SpreadState::Reached => {
+                let answered = spread.answered();
                 let written = Written {
                     context: self.context(),
-                    answered: spread.answered(),
+                    answered,
                 };
                 self.finish(Outcome::Written(written), site)
             }
@@ -261,13 +262,10 @@ impl Put {
                 site.stats.remints += 1;
                 self.sign(site)
             }
+            // Others write faster than this put can pass them: it is one of several concurrent writes, and it lost.
             SpreadState::Outbid(_) => {
-                // Others write faster than this put can pass them: it is one of several concurrent writes, and it lost.
-                let written = Written {
-                    context: self.context(),
-                    answered: spread.answered(),
-                };
-                self.finish(Outcome::Written(written), site)
+                let state = spread.yield_to_winner();
+                self.on_spread(state, site)
             }
             SpreadState::Failed(failure) => self.finish(Outcome::Failed(failure), site),
         }
@@ -303,7 +301,13 @@ impl Put {
     }
 
     fn fail(&mut self, cause: Cause, site: &mut Site) -> Progress {
-        self.finish(Outcome::Failed(Failure::refused(cause)), site)
+        // What was signed before it was outbid is on its way.
+        let certainty = if self.attempt > 1 {
+            Certainty::Unknown
+        } else {
+            Certainty::NotApplied
+        };
+        self.finish(Outcome::Failed(Failure { cause, certainty }), site)
     }
 
     fn finish(&mut self, outcome: Outcome, site: &mut Site) -> Progress {

@@ -40,6 +40,7 @@ pub struct Spread {
     tally: Tally,
     retries: SmallVec<[(NodeId, u8); 3]>,
     outbid: Option<Stamp>,
+    yields: bool,
     full: u8,
 }
 
@@ -73,6 +74,7 @@ impl Spread {
             tally,
             retries: SmallVec::new(),
             outbid: None,
+            yields: false,
             full: 0,
         }
     }
@@ -94,10 +96,19 @@ impl Spread {
         self.state()
     }
 
+    /// Lets the greater stamp stand: a home that holds it is waited for and counts like any other, for it holds something
+    /// that has replaced what was sent.
+    pub fn yield_to_winner(&mut self) -> SpreadState {
+        self.yields = true;
+        self.state()
+    }
+
     /// Where the spread stands.
     #[must_use]
     pub fn state(&self) -> SpreadState {
-        if let Some(stamp) = self.outbid {
+        if let Some(stamp) = self.outbid
+            && !self.yields
+        {
             return SpreadState::Outbid(stamp);
         }
         if active(Mutant::QuorumOfOne) && self.tally.answered() > 0 {
@@ -123,7 +134,10 @@ impl Spread {
     fn on_wrote(&mut self, from: NodeId, result: &WriteResult) {
         match result {
             WriteResult::Done { winner: None } => self.tally.count(from),
-            WriteResult::Done { winner: Some(stamp) } => self.outbid = self.outbid.max(Some(*stamp)),
+            WriteResult::Done { winner: Some(stamp) } => {
+                self.outbid = self.outbid.max(Some(*stamp));
+                self.tally.count(from);
+            }
             WriteResult::DiskFull => {
                 self.full += 1;
                 self.tally.fail(from);

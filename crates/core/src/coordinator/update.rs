@@ -217,7 +217,7 @@ impl Update {
     }
 
     fn on_spread(&mut self, state: SpreadState, site: &mut Site) -> Progress {
-        let Stage::Spreading(spread) = &self.stage else {
+        let Stage::Spreading(spread) = &mut self.stage else {
             return Progress::Continue;
         };
         let answered = spread.answered();
@@ -230,7 +230,10 @@ impl Update {
                 site.stats.remints += 1;
                 self.read(site)
             }
-            SpreadState::Outbid(_) => self.answer(answered, site),
+            SpreadState::Outbid(_) => {
+                let state = spread.yield_to_winner();
+                self.on_spread(state, site)
+            }
             SpreadState::Failed(failure) => self.fail(failure.cause, failure.certainty, site),
         }
     }

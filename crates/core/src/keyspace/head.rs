@@ -48,7 +48,7 @@ impl Head {
             };
         };
         // An expiry that was set before the partition was cleared went with the key.
-        let expires_at = record.expires_at().filter(|_| record.expiry.hlc > cleared);
+        let expires_at = record.expires_at().filter(|_| record.expiry.stamp.hlc > cleared);
         let kind = match &record.payload {
             _ if expires_at.is_some_and(|at| at <= wall) => Kind::Expired,
             Payload::Value(value) if record.stamp.hlc > cleared => Kind::String(value.data.clone()),

@@ -59,7 +59,7 @@ fn hash_head(hlc: u64) -> LwwRecord {
 fn expiry(hlc: u64, at: u64) -> LwwRecord {
     LwwRecord {
         expiry: Expiry {
-            hlc: Hlc(hlc),
+            stamp: stamp(hlc),
             at: Some(Wall(at)),
         },
         ..LwwRecord::default()
@@ -158,7 +158,7 @@ fn a_live_string_hides_fields_whatever_their_clock() {
 fn fields_hidden_by_a_string_do_not_reappear_when_it_expires() {
     let expiring = LwwRecord {
         expiry: Expiry {
-            hlc: Hlc(10),
+            stamp: stamp(10),
             at: Some(Wall(999)),
         },
         ..string(10, "s")
@@ -298,7 +298,7 @@ fn expire_and_persist_write_the_expiry_register_alone() {
     );
     let none = LwwRecord {
         expiry: Expiry {
-            hlc: Hlc(101),
+            stamp: stamp(101),
             at: None,
         },
         ..LwwRecord::default()

@@ -42,10 +42,7 @@ pub fn head_write(stamp: Stamp, payload: Payload, expires_at: Option<Wall>) -> L
 /// The registers of a hash's head. An older expiry ends with the new stamp.
 fn hash_head(stamp: Stamp, expires_at: Option<Wall>) -> LwwRecord {
     let expiry = match expires_at {
-        Some(at) => Expiry {
-            hlc: stamp.hlc,
-            at: Some(at),
-        },
+        Some(at) => Expiry { stamp, at: Some(at) },
         None => Expiry::default(),
     };
     LwwRecord {
@@ -164,7 +161,7 @@ impl Key<'_> {
     /// Sets the expiry register alone, so that a concurrent write of the value keeps its own.
     fn write_expiry(&mut self, at: Option<Wall>) {
         let expiry = Expiry {
-            hlc: self.stamps.mint().hlc,
+            stamp: self.stamps.mint(),
             at,
         };
         self.write_head(LwwRecord {

@@ -169,7 +169,7 @@ fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
                 Some(Record::Lww(_)) => return mismatch(),
                 None => SiblingsRecord::default(),
             };
-            put_sibling(put, record, start, site)
+            put_sibling(put, record, start, current, site)
         }
         PutKind::Lww { .. } | PutKind::ClearPartition => {
             let record = match start.as_deref() {
@@ -177,12 +177,18 @@ fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
                 Some(Record::Siblings(_)) => return mismatch(),
                 None => LwwRecord::default(),
             };
-            put_lww(put, record, start, site)
+            put_lww(put, record, start, current, site)
         }
     }
 }
 
-fn put_sibling(put: Put, mut record: SiblingsRecord, start: Option<Arc<Record>>, site: &mut Site) -> Changed {
+fn put_sibling(
+    put: Put,
+    mut record: SiblingsRecord,
+    start: Option<Arc<Record>>,
+    current: Option<&Arc<Record>>,
+    site: &mut Site,
+) -> Changed {
     let PutKind::Siblings { context, siblings_max } = put.kind else {
         unreachable!("checked by the caller")
     };
@@ -198,10 +204,7 @@ fn put_sibling(put: Put, mut record: SiblingsRecord, start: Option<Arc<Record>>,
             return Changed::Refused(Failure::refused(Cause::RequestIdReused));
         }
         let dot = mark.dot;
-        return Changed::Unchanged {
-            record: start,
-            signed: Signed::Dot(dot, with_dot(context, dot)),
-        };
+        return repeated(start, current, Signed::Dot(dot, with_dot(context, dot)));
     }
     let limit = siblings_max;
     let after = record.siblings_after_put(&context) as u32;
@@ -237,7 +240,13 @@ fn put_sibling(put: Put, mut record: SiblingsRecord, start: Option<Arc<Record>>,
     }
 }
 
-fn put_lww(put: Put, mut record: LwwRecord, start: Option<Arc<Record>>, site: &mut Site) -> Changed {
+fn put_lww(
+    put: Put,
+    mut record: LwwRecord,
+    start: Option<Arc<Record>>,
+    current: Option<&Arc<Record>>,
+    site: &mut Site,
+) -> Changed {
     if let Some((id, body)) = &put.request
         && let Some(mark) = record.marks.find(id, site.now.wall)
     {
@@ -248,10 +257,7 @@ fn put_lww(put: Put, mut record: LwwRecord, start: Option<Arc<Record>>, site: &m
             hlc: mark.at,
             dot: mark.dot,
         };
-        return Changed::Unchanged {
-            record: start,
-            signed: Signed::Stamp(stamp),
-        };
+        return repeated(start, current, Signed::Stamp(stamp));
     }
     let (floor, is_head) = match put.kind {
         PutKind::Lww { floor, is_head } => (floor, is_head),
@@ -267,7 +273,7 @@ fn put_lww(put: Put, mut record: LwwRecord, start: Option<Arc<Record>>, site: &m
     }
     if put.expires_at.is_some() {
         record.expiry = Expiry {
-            hlc: stamp.hlc,
+            stamp,
             at: put.expires_at,
         };
     }
@@ -282,6 +288,15 @@ fn put_lww(put: Put, mut record: LwwRecord, start: Option<Arc<Record>>, site: &m
     Changed::New {
         record: Arc::new(Record::Lww(record)),
         signed: Signed::Stamp(stamp),
+    }
+}
+
+/// A request that was answered before. Where only the other homes know of it, this one takes it over from them: it must
+/// not count as a holder of what it does not hold.
+fn repeated(start: Option<Arc<Record>>, current: Option<&Arc<Record>>, signed: Signed) -> Changed {
+    match start {
+        Some(record) if current != Some(&record) => Changed::New { record, signed },
+        record => Changed::Unchanged { record, signed },
     }
 }
 

@@ -112,7 +112,7 @@ fn register(record: &LwwRecord, nodes: &impl NodeNames) -> Map<String, Value> {
         ("clock", clock(record.stamp.hlc)),
         ("written_at", dates::rfc3339(record.stamp.hlc.wall()).into()),
         ("expires_at", moment(record.expires_at())),
-        ("expiry_clock", clock(record.expiry.hlc)),
+        ("expiry_clock", clock(record.expiry.stamp.hlc)),
         ("cleared_at", clock(record.cleared_at)),
         ("requests", requests(&record.marks, nodes)),
     ];

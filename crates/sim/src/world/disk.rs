@@ -405,9 +405,8 @@ impl Disk {
                 StorageClass::Memory => &mut self.memory,
             };
             let before = records.insert(write.key.clone(), Arc::clone(&write.record));
-            if write.class == StorageClass::Disk {
-                self.damaged.remove(&write.key);
-            }
+            let was_damaged = write.class == StorageClass::Disk && self.damaged.remove(&write.key);
+            let before = before.filter(|_| !was_damaged);
             changed.push(Changed {
                 key: write.key.clone(),
                 before,

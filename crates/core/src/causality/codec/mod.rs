@@ -149,7 +149,13 @@ mod tests {
         });
         record.cleared_at = Hlc(3);
         record.expiry = Expiry {
-            hlc: Hlc(4),
+            stamp: Stamp {
+                hlc: Hlc(4),
+                dot: Dot {
+                    actor: actor(2),
+                    counter: 6,
+                },
+            },
             at: Some(Wall(1_000)),
         };
         record.mark(mark(1));
@@ -199,7 +205,7 @@ mod tests {
         );
         assert_eq!(
             hex(&encode(&full_lww())),
-            "01bd0807060504030201010000001817161514131211ac020503000000000000000400000000000000e807011000000000000000057265712d312827262524232221010000001817161514131211ac02010a746578742f706c61696e76eb1f5b0f"
+            "01bd0807060504030201010000001817161514131211ac020503000000000000000400000000000000020000001817161514131211ac0206e807011000000000000000057265712d312827262524232221010000001817161514131211ac02010a746578742f706c61696e76fbdca04a"
         );
         assert_eq!(
             hex(&encode(&full_siblings())),
@@ -222,7 +228,7 @@ mod tests {
         let mut record = lww(data);
         assert!(encode(&Record::Lww(record.clone())).len() - data.len() < 40);
         record.expiry = Expiry {
-            hlc: record.stamp.hlc,
+            stamp: record.stamp,
             at: Some(Wall(1_800_000_000_000)),
         };
         assert!(encode(&Record::Lww(record)).len() - data.len() < 40);

@@ -13,8 +13,9 @@ use crate::time::{Hlc, Wall};
 
 // form:   bit 0: 0 siblings, 1 last-writer-wins. The other bits of a siblings record are 0; of an lww record:
 //         bits 1-2 payload (0 tombstone, 1 hash head, 2 value), bit 3 a content type follows, bit 4 cleared_at
-//         follows, bits 5-6 expiry (0 never set, 1 with its own clock, 2 with the stamp's clock), bit 7 a moment follows
-// lww:    | hlc u64 | actor | counter v | [cleared_at u64] | [expiry hlc u64] | [expires at v] | marks
+//         follows, bits 5-6 expiry (0 never set, 1 with its own stamp, 2 with the value's), bit 7 a moment follows
+// stamp:  | hlc u64 | actor | counter v |
+// lww:    | stamp | [cleared_at u64] | [stamp of the expiry] | [expires at v] | marks
 //         | [length v, content type] | value, up to the checksum
 // siblings: | actors: count v, (actor, vector counter v)* | single dots: count v, (actor index v, counter v)*
 //         | siblings: count v, (actor index v, counter v, flags u8, written_at u64, [expires at v],
@@ -33,8 +34,8 @@ const LWW_EXPIRY_SHIFT: u8 = 5;
 const LWW_EXPIRES: u8 = 1 << 7;
 
 const EXPIRY_NEVER_SET: u8 = 0;
-const EXPIRY_OWN_CLOCK: u8 = 1;
-const EXPIRY_STAMP_CLOCK: u8 = 2;
+const EXPIRY_OWN_STAMP: u8 = 1;
+const EXPIRY_SAME_STAMP: u8 = 2;
 
 const TOMBSTONE: u8 = 0;
 const HASH_HEAD: u8 = 1;
@@ -90,8 +91,8 @@ pub(super) fn read(bytes: &Bytes, end: usize) -> Result<Record, Malformed> {
 fn push_lww(record: &LwwRecord, out: &mut Vec<u8>) {
     let expiry = match record.expiry {
         expiry if expiry == Expiry::default() => EXPIRY_NEVER_SET,
-        expiry if expiry.hlc == record.stamp.hlc => EXPIRY_STAMP_CLOCK,
-        _ => EXPIRY_OWN_CLOCK,
+        expiry if expiry.stamp == record.stamp => EXPIRY_SAME_STAMP,
+        _ => EXPIRY_OWN_STAMP,
     };
     let mut form = LWW | payload_tag(&record.payload) << LWW_PAYLOAD_SHIFT | expiry << LWW_EXPIRY_SHIFT;
     if has_content_type(&record.payload) {
@@ -104,14 +105,12 @@ fn push_lww(record: &LwwRecord, out: &mut Vec<u8>) {
         form |= LWW_EXPIRES;
     }
     out.push(form);
-    out.extend_from_slice(&record.stamp.hlc.0.to_le_bytes());
-    push_actor(record.stamp.dot.actor, out);
-    push_varint(out, record.stamp.dot.counter);
+    push_stamp(record.stamp, out);
     if record.cleared_at != Hlc::ZERO {
         out.extend_from_slice(&record.cleared_at.0.to_le_bytes());
     }
-    if expiry == EXPIRY_OWN_CLOCK {
-        out.extend_from_slice(&record.expiry.hlc.0.to_le_bytes());
+    if expiry == EXPIRY_OWN_STAMP {
+        push_stamp(record.expiry.stamp, out);
     }
     if let Some(at) = record.expiry.at {
         push_varint(out, at.0);
@@ -125,20 +124,34 @@ fn push_lww(record: &LwwRecord, out: &mut Vec<u8>) {
     }
 }
 
-fn read_lww(bytes: &Bytes, mut cursor: Cursor<'_>, form: u8) -> Result<LwwRecord, Malformed> {
+fn push_stamp(stamp: Stamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(&stamp.hlc.0.to_le_bytes());
+    push_actor(stamp.dot.actor, out);
+    push_varint(out, stamp.dot.counter);
+}
+
+fn read_stamp(cursor: &mut Cursor<'_>) -> Result<Stamp, Malformed> {
     let hlc = Hlc(cursor.u64()?);
-    let actor = read_actor(&mut cursor)?;
+    let actor = read_actor(cursor)?;
     let counter = cursor.varint()?;
+    Ok(Stamp {
+        hlc,
+        dot: Dot { actor, counter },
+    })
+}
+
+fn read_lww(bytes: &Bytes, mut cursor: Cursor<'_>, form: u8) -> Result<LwwRecord, Malformed> {
+    let stamp = read_stamp(&mut cursor)?;
     let cleared_at = if form & LWW_CLEARED != 0 {
         Hlc(cursor.u64()?)
     } else {
         Hlc::ZERO
     };
-    let own_clock = (form >> LWW_EXPIRY_SHIFT) & 3;
-    let expiry_hlc = match own_clock {
-        EXPIRY_NEVER_SET => Hlc::ZERO,
-        EXPIRY_OWN_CLOCK => Hlc(cursor.u64()?),
-        EXPIRY_STAMP_CLOCK => hlc,
+    let own_stamp = (form >> LWW_EXPIRY_SHIFT) & 3;
+    let expiry_stamp = match own_stamp {
+        EXPIRY_NEVER_SET => Stamp::ZERO,
+        EXPIRY_OWN_STAMP => read_stamp(&mut cursor)?,
+        EXPIRY_SAME_STAMP => stamp,
         _ => return Err(Malformed),
     };
     let expires_at = if form & LWW_EXPIRES != 0 {
@@ -147,12 +160,12 @@ fn read_lww(bytes: &Bytes, mut cursor: Cursor<'_>, form: u8) -> Result<LwwRecord
         None
     };
     let expiry = Expiry {
-        hlc: expiry_hlc,
+        stamp: expiry_stamp,
         at: expires_at,
     };
-    let is_one_form = match own_clock {
+    let is_one_form = match own_stamp {
         EXPIRY_NEVER_SET => expiry == Expiry::default(),
-        EXPIRY_OWN_CLOCK => expiry_hlc != hlc && expiry != Expiry::default(),
+        EXPIRY_OWN_STAMP => expiry_stamp != stamp && expiry != Expiry::default(),
         _ => expiry != Expiry::default(),
     };
     if !is_one_form || (form & LWW_CLEARED != 0 && cleared_at == Hlc::ZERO) {
@@ -178,10 +191,7 @@ fn read_lww(bytes: &Bytes, mut cursor: Cursor<'_>, form: u8) -> Result<LwwRecord
         return Err(Malformed);
     }
     Ok(LwwRecord {
-        stamp: Stamp {
-            hlc,
-            dot: Dot { actor, counter },
-        },
+        stamp,
         payload,
         cleared_at,
         expiry,
