@@ -245,7 +245,9 @@ impl Problem {
             _ => "came and no more can",
         };
         let advice = match certainty {
-            Certainty::NotApplied => "nothing was written; wait for the nodes to return, or ask for a smaller r or w",
+            Certainty::NotApplied => {
+                "nothing was changed; wait for the nodes to return, or ask for fewer answers (r, w)"
+            }
             Certainty::Unknown => {
                 "the write may still appear: read before you write again, or repeat it with the same Torc-Request-Id"
             }

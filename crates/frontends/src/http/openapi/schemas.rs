@@ -172,7 +172,7 @@ fn batch_request() -> Value {
             ("sort", text()),
             ("value", json!({ "type": "string", "contentEncoding": "base64" })),
             ("content_type", text()),
-            ("context", text()),
+            ("context", text_or_null()),
             ("ttl", of_parameter(Parameter::Ttl)),
             ("blind", truth()),
         ],

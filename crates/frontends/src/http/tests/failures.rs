@@ -108,7 +108,7 @@ fn too_few_answers_say_how_many_and_whether_the_write_may_appear() {
         assert_eq!((&body["needed"], &body["answered"]), (&3.into(), &2.into()));
         assert_eq!(header(&reply, "torc-answered"), Some("2/3"));
         let (outcome, words) = match certainty {
-            Certainty::NotApplied => ("not_applied", "nothing was written"),
+            Certainty::NotApplied => ("not_applied", "nothing was changed"),
             Certainty::Unknown => ("unknown", "may still appear"),
         };
         assert_eq!(body["outcome"], outcome);

@@ -8,6 +8,7 @@ mod hold;
 mod kv;
 mod lists;
 mod properties;
+mod reference;
 mod schema;
 mod server;
 mod table;
