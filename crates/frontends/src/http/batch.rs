@@ -11,7 +11,7 @@ use http::header::HeaderValue;
 use serde::Deserialize;
 use torc_core::causality::{Value, token};
 use torc_core::command::{Batch, Command, Get, Options, Put, PutAction, PutContext, Target, Ttl};
-use torc_core::limits::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, GATHER_BYTES_MAX, TTL_SECONDS_MAX};
+use torc_core::limits::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, TTL_SECONDS_MAX};
 use torc_core::outcome::{Answered, Found, Outcome};
 use torc_core::quorum::QuorumSize;
 
@@ -119,8 +119,8 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Planned, Problem> {
     })
 }
 
-/// One result for each slot. Results past what one answer may hold say so, each by itself.
-pub(crate) fn reply(slots: Vec<Slot>, outcomes: Vec<Outcome>, nodes: &impl NodeNames) -> HttpReply {
+/// One result for each slot. Values past `bytes_max` of answer are not told; their results say so.
+pub(crate) fn reply(slots: Vec<Slot>, outcomes: Vec<Outcome>, bytes_max: usize, nodes: &impl NodeNames) -> HttpReply {
     let mut outcomes = outcomes.into_iter();
     let mut weakest: Option<Answered> = None;
     let mut body = String::with_capacity(64 + slots.len() * 128);
@@ -133,7 +133,7 @@ pub(crate) fn reply(slots: Vec<Slot>, outcomes: Vec<Outcome>, nodes: &impl NodeN
             Slot::Refused(problem) => push_problem(&problem, &mut body),
             Slot::Asked => {
                 let outcome = outcomes.next().expect("every operation that was asked has an outcome");
-                push_outcome(outcome, nodes, &mut body)
+                push_outcome(outcome, bytes_max, nodes, &mut body)
             }
         };
         if let Some(answered) = answered
@@ -150,7 +150,7 @@ pub(crate) fn reply(slots: Vec<Slot>, outcomes: Vec<Outcome>, nodes: &impl NodeN
     reply
 }
 
-fn push_outcome(outcome: Outcome, nodes: &impl NodeNames, out: &mut String) -> Option<Answered> {
+fn push_outcome(outcome: Outcome, bytes_max: usize, nodes: &impl NodeNames, out: &mut String) -> Option<Answered> {
     match outcome {
         Outcome::Written(written) => {
             push_status(StatusCode::NO_CONTENT, out);
@@ -160,7 +160,7 @@ fn push_outcome(outcome: Outcome, nodes: &impl NodeNames, out: &mut String) -> O
             Some(written.answered)
         }
         Outcome::Found(found) => {
-            push_found(&found, nodes, out);
+            push_found(&found, bytes_max, nodes, out);
             Some(found.answered)
         }
         Outcome::Failed(failure) => push_problem(&Problem::from(failure), out),
@@ -168,10 +168,10 @@ fn push_outcome(outcome: Outcome, nodes: &impl NodeNames, out: &mut String) -> O
     }
 }
 
-fn push_found(found: &Found, nodes: &impl NodeNames, out: &mut String) {
+fn push_found(found: &Found, bytes_max: usize, nodes: &impl NodeNames, out: &mut String) {
     let bytes: usize = found.siblings.iter().map(|sibling| sibling.value.data.len()).sum();
-    if out.len() + bytes / 3 * 4 > GATHER_BYTES_MAX {
-        push_problem(&result_too_large(GATHER_BYTES_MAX as u64), out);
+    if out.len() + bytes / 3 * 4 > bytes_max {
+        push_problem(&result_too_large(bytes_max as u64), out);
         return;
     }
     match found.siblings.len() {

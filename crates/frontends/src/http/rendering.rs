@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use torc_core::bucket::Bucket;
+use torc_core::limits::GATHER_BYTES_MAX;
 use torc_core::outcome::{Found, KeysPage, Listed, Outcome, Written};
 
 use crate::http::batch::{self, Slot};
@@ -57,7 +58,7 @@ impl Rendering {
     #[must_use]
     pub fn reply(self, outcome: Outcome, nodes: &impl NodeNames) -> HttpReply {
         let mut reply = match (self.kind, outcome) {
-            (Kind::Batch(slots), Outcome::Batch(outcomes)) => batch::reply(slots, outcomes, nodes),
+            (Kind::Batch(slots), Outcome::Batch(outcomes)) => batch::reply(slots, outcomes, GATHER_BYTES_MAX, nodes),
             (_, Outcome::Failed(failure)) => Problem::from(failure).reply(),
             (Kind::Value { wants_json }, Outcome::Found(found)) => value(*found, wants_json, nodes),
             (Kind::Written, Outcome::Written(written)) => acknowledged(&written),

@@ -1,6 +1,13 @@
 //! `POST /v1/batch`.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
+use torc_core::causality::{Dot, Value as Stored};
+use torc_core::id::{ActorId, Life, NodeId};
+use torc_core::outcome::{Answered, Found, Outcome, Sibling};
+use torc_core::time::Hlc;
+
+use crate::http::batch::{Slot, reply};
 
 use crate::http::tests::server::{Server, error, header, json as body_of};
 
@@ -188,5 +195,41 @@ fn quorums_of_a_batch_hold_for_its_operations() {
     assert_eq!(
         (&results[0]["status"], &results[0]["error"]),
         (&400.into(), &"bad_request".into())
+    );
+}
+
+#[test]
+fn values_past_the_bound_of_an_answer_are_left_out_and_their_results_say_so() {
+    let server = Server::new();
+    let actor = ActorId {
+        node: NodeId::of_name("n1"),
+        life: Life(1),
+        birth: 1,
+    };
+    let found = |bytes: usize| {
+        let sibling = Sibling {
+            dot: Dot { actor, counter: 1 },
+            value: Stored::plain(Bytes::from(vec![7; bytes])),
+            written_at: Hlc::ZERO,
+            expires_at: None,
+        };
+        Outcome::Found(Box::new(Found {
+            context: None,
+            siblings: vec![sibling],
+            tombstones: 0,
+            is_hash: false,
+            answered: Answered::default(),
+        }))
+    };
+    let slots = vec![Slot::Asked, Slot::Asked, Slot::Asked];
+    let outcomes = vec![found(3_000), found(3_000), found(3)];
+    let answer = reply(slots, outcomes, 5_000, &*server.ring);
+    assert!(answer.body.len() <= 5_000, "{} bytes", answer.body.len());
+    let results = body_of(&answer)["results"].clone();
+    let statuses: Vec<u64> = (0..3).filter_map(|i| results[i]["status"].as_u64()).collect();
+    assert_eq!(statuses, [200, 413, 200]);
+    assert_eq!(
+        (&results[1]["error"], &results[1]["limit"]),
+        (&"result_too_large".into(), &5_000.into())
     );
 }

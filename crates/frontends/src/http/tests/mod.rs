@@ -2,6 +2,7 @@
 //! the OpenAPI document: a status, header or field that is not documented fails the test that met it.
 
 mod batch;
+mod commands;
 mod documents;
 mod failures;
 mod hold;
