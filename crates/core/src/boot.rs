@@ -100,13 +100,17 @@ impl Boots {
             return Verdict::Sound;
         }
         if reply.highest_before >= self.incarnation {
-            self.marker = None;
+            let marker = self.marker.take();
+            if active(Mutant::ActorReused)
+                && let Some(marker) = marker
+            {
+                site.minter.resume(&marker);
+            }
             self.incarnation = reply.highest_before + 1;
             site.ask_store(StoreOp::PutMeta(Meta::Incarnation(self.incarnation)));
-            if active(Mutant::ActorReused) {
-                return Verdict::Sound;
+            if !active(Mutant::ActorReused) {
+                site.new_life("a peer has seen a later life of this node");
             }
-            site.new_life("a peer has seen a later life of this node");
             site.notice(Notice::Regressed);
             return Verdict::Regressed;
         }

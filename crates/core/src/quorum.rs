@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::id::NodeId;
+use crate::mutants::{Mutant, active};
 
 /// A quorum by number or by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,6 +180,11 @@ impl Tally {
 
     /// Counts `node`. Counting it again, or a node that is no home, changes nothing.
     pub fn count(&mut self, node: NodeId) {
+        let counts_again = active(Mutant::DuplicateAcksCount) && self.has_counted(node);
+        let other = self.waiting().next().filter(|_| counts_again);
+        if let Some(other) = other {
+            self.set(other, Answer::Counted);
+        }
         self.set(node, Answer::Counted);
     }
 

@@ -258,9 +258,8 @@ impl Clients {
     /// Thinks before the next thing.
     fn rest(&mut self, client: usize, world: &mut World) {
         let think_us_max = world.scenario.load.think_us_max;
-        // Often at the same instant as others: whole milliseconds.
-        let think_us = self.chance.log_between(0, think_us_max) / 1_000 * 1_000;
-        let at = (world.now_us + think_us).next_multiple_of(1_000);
+        let think_us = self.chance.log_between(0, think_us_max);
+        let at = (world.now_us + think_us + 1).next_multiple_of(world.scenario.load.beat_us);
         self.wait(client, at, world);
     }
 
@@ -345,7 +344,6 @@ impl Clients {
         let w = answers_of(own.unwrap_or(history.keys[key].bucket.w), n);
         let (sent, saw) = token.map_or((None, Vec::new()), |token| (Some(token.context), token.saw));
         history.begin(Put {
-            key,
             is_delete,
             saw,
             sent,
@@ -353,15 +351,7 @@ impl Clients {
             ttl_ms,
             w,
             strict,
-            started_us: world.now_us,
-            ended_us: world.now_us,
-            fate: Fate::Pending,
-            attempts: 1,
-            may_be_applied: false,
-            answers: Vec::new(),
-            dots: std::collections::BTreeSet::new(),
-            is_void: false,
-            is_quorum_void: false,
+            ..Put::new(key, world.now_us)
         });
         (
             put_command(id, self.put_options(id, timeout_ms, history), history),

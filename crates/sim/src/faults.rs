@@ -95,8 +95,16 @@ impl Faults {
     }
 
     fn begin(&mut self, kind: FaultKind, history: &History, world: &mut World) {
-        let host = self.chance.index(world.hosts.len());
-        let down_us = self.chance.log_between(5_000, 10_000_000);
+        let host = world
+            .scenario
+            .victim
+            .unwrap_or_else(|| self.chance.index(world.hosts.len()));
+        let down_us_max = if world.scenario.victim.is_some() {
+            60_000
+        } else {
+            10_000_000
+        };
+        let down_us = self.chance.log_between(5_000, down_us_max);
         match kind {
             FaultKind::Crash => {
                 let death = self.chance.pick(&[Death::Process, Death::Machine, Death::Machine]);

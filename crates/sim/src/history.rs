@@ -111,9 +111,36 @@ pub struct Put {
     pub is_void: bool,
     /// More homes have forgotten it than a read quorum can bridge.
     pub is_quorum_void: bool,
+    /// Puts whose clients had been shown this one.
+    pub seen_by: Vec<PutId>,
 }
 
 impl Put {
+    /// A put that is about to be sent for the first time.
+    #[must_use]
+    pub fn new(key: KeyId, now_us: u64) -> Self {
+        Self {
+            key,
+            is_delete: false,
+            saw: Vec::new(),
+            sent: None,
+            request: None,
+            ttl_ms: None,
+            w: 1,
+            strict: false,
+            started_us: now_us,
+            ended_us: now_us,
+            fate: Fate::Pending,
+            attempts: 1,
+            may_be_applied: false,
+            answers: Vec::new(),
+            dots: BTreeSet::new(),
+            is_void: false,
+            is_quorum_void: false,
+            seen_by: Vec::new(),
+        }
+    }
+
     /// The clock that an lww bucket answered.
     #[must_use]
     pub fn clock(&self) -> Option<Hlc> {
@@ -232,6 +259,9 @@ impl History {
         let key = &mut self.keys[put.key];
         key.puts.push(id);
         key.request_ids += usize::from(put.request.is_some());
+        for &seen in &put.saw {
+            self.puts[seen].seen_by.push(id);
+        }
         self.puts.push(put);
         id
     }
@@ -357,10 +387,7 @@ impl History {
     /// True if some put that may have been applied had seen this one.
     #[must_use]
     pub fn was_seen(&self, id: PutId) -> bool {
-        let key = &self.keys[self.puts[id].key];
-        key.puts
-            .iter()
-            .any(|&other| self.puts[other].may_exist() && self.puts[other].saw.contains(&id))
+        self.puts[id].seen_by.iter().any(|&other| self.puts[other].may_exist())
     }
 }
 

@@ -6,6 +6,8 @@ pub mod checkers;
 pub mod clients;
 pub mod faults;
 pub mod history;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod run;
 pub mod scenario;
 pub mod sweep;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use torc_sim::run::run;
 use torc_sim::sweep::sweep;
 
-const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED";
+const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N";
 /// Failing seeds are named up to this many; more say nothing new.
 const FAILURES_MAX: usize = 20;
 
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
     match (words.first().copied(), seed, number("--seeds")) {
         (Some("sweep"), _, Some(seeds)) => sweep_command(number("--from").unwrap_or(0), seeds),
         (Some("repro"), Some(seed), _) => repro_command(seed),
+        #[cfg(feature = "mutants")]
+        (Some("mutants"), _, Some(seeds)) => mutants_command(number("--from").unwrap_or(0), seeds),
         (Some("hash"), Some(seed), _) => {
             println!("{:016x}", run(seed, false).hash);
             ExitCode::SUCCESS
@@ -77,6 +79,32 @@ fn sweep_command(first: u64, seeds: u64) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         println!("to see one again: cargo xtask repro {}", failed[0]);
+        ExitCode::FAILURE
+    }
+}
+
+/// Prints who caught which planted bug; fails if one was not caught.
+#[cfg(feature = "mutants")]
+fn mutants_command(first: u64, seeds: u64) -> ExitCode {
+    let started = Instant::now();
+    let hunts = torc_sim::mutants::hunt(first, seeds);
+    println!("{:<26} {:>6}  checker", "planted bug", "seed");
+    for hunt in &hunts {
+        let name = format!("{:?}", hunt.mutant);
+        match hunt.caught {
+            Some((seed, checker)) => println!("{name:<26} {seed:>6}  {checker}"),
+            None => println!("{name:<26}      –  NOT CAUGHT within {seeds} seeds"),
+        }
+    }
+    let caught = hunts.iter().filter(|hunt| hunt.caught.is_some()).count();
+    println!(
+        "{caught} of {} planted bugs caught in {:.1} s",
+        hunts.len(),
+        started.elapsed().as_secs_f64()
+    );
+    if caught == hunts.len() {
+        ExitCode::SUCCESS
+    } else {
         ExitCode::FAILURE
     }
 }

@@ -79,6 +79,8 @@ pub struct LoadPlan {
     pub keys: usize,
     /// Longest pause between two operations, in microseconds.
     pub think_us_max: u64,
+    /// Clients begin at multiples of this many microseconds: often at one instant.
+    pub beat_us: u64,
     /// Puts with a request id, in percent.
     pub request_ids: u64,
     /// Operations that ask for `strict`, in percent.
@@ -112,6 +114,8 @@ pub struct Scenario {
     pub load: LoadPlan,
     /// What may happen.
     pub faults: Vec<FaultKind>,
+    /// All faults strike this host, and those who are down come back soon: restarts in quick succession.
+    pub victim: Option<usize>,
     /// Shortest and longest time between two faults, in microseconds.
     pub fault_gap_us: (u64, u64),
     /// How long clients and faults go on, in microseconds.
@@ -147,17 +151,19 @@ impl Scenario {
             } else {
                 chance.pick(&[0, 0, 5, 200, 4_000])
             },
-            drift_ppm_max: chance.pick(&[0, 50, 500]),
+            drift_ppm_max: chance.pick(&[0, 0, 50, 500]),
             load: LoadPlan {
                 clients: chance.between(2, 6) as usize,
                 keys: chance.between(1, 5) as usize,
                 think_us_max: chance.pick(&[20_000, 200_000, 1_000_000]),
+                beat_us: chance.pick(&[1, 1_000, 1_000, 20_000]),
                 request_ids: chance.pick(&[0, 20, 60]),
                 strict: chance.pick(&[0, 40, 100]),
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
             },
             fault_gap_us: chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)]),
+            victim: chance.percent(25).then(|| chance.index(nodes)),
             faults,
             hostile_us,
         }

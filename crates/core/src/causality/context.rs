@@ -3,6 +3,7 @@
 
 use crate::causality::Dot;
 use crate::id::ActorId;
+use crate::mutants::{Mutant, active};
 
 /// A set of dots: `vector` covers 1..=counter of its actors, `dots` are single ones above it. Both stay sorted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,7 +75,8 @@ impl Context {
     /// True if `dot` was seen.
     #[must_use]
     pub fn covers(&self, dot: Dot) -> bool {
-        dot.counter <= self.contiguous(dot.actor) || self.dots.binary_search(&dot).is_ok()
+        let top = self.contiguous(dot.actor) + u64::from(active(Mutant::CoversOffByOne));
+        dot.counter <= top || self.dots.binary_search(&dot).is_ok()
     }
 
     /// The highest counter of `actor` that was seen, single dots included; 0 if none.

@@ -3,6 +3,7 @@
 
 use crate::causality::{Dot, Payload, RequestMark, RequestMarks};
 use crate::id::{ActorId, Life, NodeId};
+use crate::mutants::{Mutant, active};
 use crate::time::{Hlc, Wall};
 
 /// What orders writes: (hybrid logical clock, actor, counter).
@@ -79,7 +80,8 @@ impl LwwRecord {
     /// Merges register by register; nothing but clocks decides (the payload itself only where stamps are equal, which no
     /// two writes are).
     pub fn merge(&mut self, other: &Self) {
-        if (other.stamp, &other.payload) > (self.stamp, &self.payload) {
+        let is_tie = active(Mutant::TieBreakDiffers) && other.stamp.hlc == self.stamp.hlc;
+        if (other.stamp, &other.payload) > (self.stamp, &self.payload) && !is_tie {
             self.stamp = other.stamp;
             self.payload = other.payload.clone();
         }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::causality::{Context, Dot, Payload, RequestMark, RequestMarks};
 use crate::limits::REQUEST_MARK_AGE_MS_MAX;
+use crate::mutants::{Mutant, active};
 use crate::time::{Hlc, Wall};
 
 /// One sibling's content.
@@ -68,6 +69,10 @@ impl SiblingsRecord {
         self.seen.merge(&other.seen);
         self.marks.merge(&other.marks);
         self.drop_repeated_requests();
+        if active(Mutant::MergeDropsSiblings) {
+            let surplus = self.siblings.len().saturating_sub(1);
+            self.siblings.drain(..surplus);
+        }
     }
 
     /// The context a reader of this record gets: exactly what it contained or had superseded.

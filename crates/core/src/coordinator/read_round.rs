@@ -19,7 +19,7 @@ use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause};
 use crate::quorum::{Home, Need, Tally, Verdict};
 use crate::site::Site;
-use crate::time::Hlc;
+use crate::time::{Hlc, Wall};
 
 /// The attempt number of write-backs; an operation's own writes are numbered from 1.
 const WRITE_BACK: u16 = 0;
@@ -219,6 +219,14 @@ impl ReadRound {
                 .filter(|record| may_mend_damage || !answer.damaged.contains(&record.0))
                 .cloned()
                 .collect();
+            let lacking = if active(Mutant::ExpiredResurrected) {
+                lacking
+                    .into_iter()
+                    .map(|record| revived(record, site.now.wall))
+                    .collect()
+            } else {
+                lacking
+            };
             if !lacking.is_empty() {
                 site.stats.read_repairs += 1;
                 site.ask_merge(&[*node], None, lacking);
@@ -336,6 +344,21 @@ impl ReadRound {
             None => (self.tally.needed(), self.tally.answered(), self.tally.n()),
         }
     }
+}
+
+/// The planted bug: what has expired is written back as if it never would.
+fn revived((key, record): (RecordKey, Arc<Record>), wall: Wall) -> (RecordKey, Arc<Record>) {
+    let mut record = (*record).clone();
+    match &mut record {
+        Record::Siblings(siblings) => {
+            for sibling in &mut siblings.siblings {
+                sibling.1.expires_at = sibling.1.expires_at.filter(|&at| at > wall);
+            }
+        }
+        Record::Lww(lww) if lww.is_expired(wall) => lww.expiry.at = None,
+        Record::Lww(_) => {}
+    }
+    (key, Arc::new(record))
 }
 
 fn holds(answer: &ReadAnswer, record: &(RecordKey, Arc<Record>)) -> bool {

@@ -8,6 +8,7 @@ use crate::causality::{
 };
 use crate::id::ClientRequestId;
 use crate::limits::CONTEXT_ENTRIES_MAX;
+use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure};
 use crate::site::Site;
 use crate::time::{Hlc, Wall};
@@ -234,6 +235,11 @@ fn put_sibling(
     if record.seen.entries() > CONTEXT_ENTRIES_MAX {
         site.stats.contexts_over_limit += 1;
     }
+    let context = if active(Mutant::PutAnswersRecordContext) {
+        record.seen.clone()
+    } else {
+        context
+    };
     Changed::New {
         record: Arc::new(Record::Siblings(record)),
         signed: Signed::Dot(dot, with_dot(context, dot)),
@@ -301,6 +307,9 @@ fn repeated(start: Option<Arc<Record>>, current: Option<&Arc<Record>>, signed: S
 }
 
 fn with_dot(mut context: Context, dot: Dot) -> Context {
+    if active(Mutant::ContextRoundedUp) {
+        context.merge(&Context::from_parts([(dot.actor, dot.counter)], []));
+    }
     context.insert(dot);
     context
 }

@@ -1,0 +1,55 @@
+//! Planted bugs: each must be caught by some checker within a bounded number of seeds, or that checker proves nothing.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use torc_core::mutants::{Mutant, plant};
+
+use crate::run::run;
+
+/// What became of one planted bug.
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    /// Which.
+    pub mutant: Mutant,
+    /// The seed that caught it and what was broken; `None` if none did.
+    pub caught: Option<(u64, &'static str)>,
+}
+
+/// Plants each bug in turn and runs up to `seeds` seeds until one breaks something.
+#[must_use]
+pub fn hunt(first: u64, seeds: u64) -> Vec<Hunt> {
+    let next = AtomicUsize::new(0);
+    let hunts = Mutex::new(Vec::new());
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(&mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let caught = hunt_one(mutant, first, seeds);
+                    let mut hunts = hunts.lock().expect("no hunter panics: runs catch their panics");
+                    hunts.push(Hunt { mutant, caught });
+                }
+            });
+        }
+    });
+    let mut hunts = hunts.into_inner().expect("no hunter panics");
+    hunts.sort_by_key(|hunt| Mutant::ALL.iter().position(|mutant| *mutant == hunt.mutant));
+    hunts
+}
+
+/// A seed counts only if nothing is broken without the bug.
+fn hunt_one(mutant: Mutant, first: u64, seeds: u64) -> Option<(u64, &'static str)> {
+    for seed in first..first + seeds {
+        plant(Some(mutant));
+        let violation = run(seed, false).violation;
+        plant(None);
+        if let Some(found) = violation
+            && run(seed, false).violation.is_none()
+        {
+            return Some((seed, found.property));
+        }
+    }
+    None
+}
