@@ -9,7 +9,7 @@ use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use torc_core::bucket::Bucket;
 use torc_core::limits::GATHER_BYTES_MAX;
-use torc_core::outcome::{Found, KeysPage, Listed, Outcome, Written};
+use torc_core::outcome::{Certainty, Failure, Found, KeysPage, Listed, Outcome, Written};
 
 use crate::http::batch::{self, Slot};
 use crate::http::json::{self, OCTET_STREAM};
@@ -59,7 +59,7 @@ impl Rendering {
     pub fn reply(self, outcome: Outcome, nodes: &impl NodeNames) -> HttpReply {
         let mut reply = match (self.kind, outcome) {
             (Kind::Batch(slots), Outcome::Batch(outcomes)) => batch::reply(slots, outcomes, GATHER_BYTES_MAX, nodes),
-            (_, Outcome::Failed(failure)) => Problem::from(failure).reply(),
+            (kind, Outcome::Failed(failure)) => failed(&kind, failure).reply(),
             (Kind::Value { wants_json }, Outcome::Found(found)) => value(*found, wants_json, nodes),
             (Kind::Written, Outcome::Written(written)) => acknowledged(&written),
             (Kind::SortKeys, Outcome::Listed(listed)) => sort_keys(&listed, nodes),
@@ -77,6 +77,18 @@ impl Rendering {
         }
         reply
     }
+}
+
+/// What became of a read is never unknown: it changed nothing.
+fn failed(kind: &Kind, failure: Failure) -> Problem {
+    let certainty = match kind {
+        Kind::Written | Kind::Batch(_) => failure.certainty,
+        Kind::Value { .. } | Kind::SortKeys | Kind::Keys | Kind::Inspect { .. } => Certainty::NotApplied,
+    };
+    Problem::from(Failure {
+        cause: failure.cause,
+        certainty,
+    })
 }
 
 /// 404 for a key that holds nothing to show.

@@ -157,13 +157,14 @@ fn error_headers(operation: &Operation, code: Code) -> Map<String, Value> {
 }
 
 fn content(content: Content) -> Value {
+    let text = json!({ "schema": { "type": "string" } });
     let json_of = |name: &str| json!({ "schema": schemas::reference(name) });
     match content {
         Content::Nothing => json!({}),
         Content::Raw => json!({ "*/*": {} }),
         Content::RawOr(name) => json!({ "*/*": {}, "application/json": json_of(name) }),
         Content::Json(name) => json!({ "application/json": json_of(name) }),
-        Content::Text => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        Content::Text => json!({ "text/*": text, "application/openmetrics-text": text }),
     }
 }
 

@@ -220,7 +220,7 @@ pub static RESOURCES: &[Resource] = &[
                 LIST_HEADERS,
                 Content::Json("BatchResults"),
             )],
-            errors: &[Code::BadRequest, Code::BodyTooLarge, Code::Busy],
+            errors: &[Code::BadRequest, Code::BodyTooLarge, Code::Busy, Code::Unavailable],
         }],
     },
     Resource {
@@ -240,6 +240,7 @@ pub static RESOURCES: &[Resource] = &[
                 Code::KeyTooLarge,
                 Code::Busy,
                 Code::NotInThisVersion,
+                Code::Unavailable,
             ],
         }],
     },

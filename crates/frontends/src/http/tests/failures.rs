@@ -201,3 +201,24 @@ fn a_refusal_before_the_core_is_asked_echoes_the_request_id() {
         assert_eq!(header(&reply, "torc-request-id"), Some("id-7"), "{target}");
     }
 }
+
+/// A node that stops leaves the outcome of everything in flight unknown, and says so of writes alone.
+#[test]
+fn a_read_is_never_unknown() {
+    for (method, target, outcome) in [
+        (Method::GET, "/v1/kv/default/k", "not_applied"),
+        (Method::GET, "/v1/kv/default?key=k", "not_applied"),
+        (Method::GET, "/v1/keys/default", "not_applied"),
+        (Method::GET, "/v1/inspect/default/k", "not_applied"),
+        (Method::PUT, "/v1/kv/default/k", "unknown"),
+        (Method::DELETE, "/v1/kv/redis/k", "unknown"),
+    ] {
+        let cause = Cause::Unavailable("the node is stopping".into());
+        let reply = told(method, target, cause, Certainty::Unknown);
+        assert_eq!(
+            (reply.status.as_u16(), &json(&reply)["outcome"]),
+            (503, &outcome.into()),
+            "{target}"
+        );
+    }
+}
