@@ -31,6 +31,9 @@ use crate::time::{HlcClock, Now, Time, Wall};
 /// A wall clock that moves this much more or less than the monotonic one has jumped.
 const CLOCK_JUMP_MS: i64 = 500;
 
+/// Writes of one operation are numbered from 1 to at most this.
+const WRITE_ATTEMPTS_MAX: u16 = 2 * crate::limits::REMINTS_MAX;
+
 /// Work of a node for itself, done before the step ends: the local replica is asked and answers like any other, without
 /// a message.
 #[derive(Debug)]
@@ -201,9 +204,10 @@ impl Site {
         node == self.id || self.peers.is_up(node)
     }
 
-    /// A number for the next read of an operation: different from that of its last 65,535 reads.
+    /// A number for the next read of an operation: different from that of its last 65,000 reads, and from those of its
+    /// own writes, which count from 1.
     pub fn next_attempt(&mut self) -> u16 {
-        self.attempts = self.attempts.wrapping_add(1);
+        self.attempts = self.attempts.wrapping_add(1).max(WRITE_ATTEMPTS_MAX + 1);
         self.attempts
     }
 

@@ -9,7 +9,7 @@ use crate::coordinator::put::is_idempotent;
 use crate::coordinator::{Event, Meta, Progress, validate};
 use crate::id::NodeId;
 use crate::message::{self, Message, Refusal};
-use crate::outcome::{Cause, Certainty, Failure};
+use crate::outcome::{Cause, Certainty, Failure, Outcome};
 use crate::quorum::Home;
 use crate::site::Site;
 use crate::time::Wall;
@@ -56,6 +56,11 @@ impl Forward {
     /// An outcome, a refusal, a loss, or the deadline.
     pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
         match event {
+            Event::Forwarded(from, Outcome::Failed(failure)) if from == self.at && self.may_have_run => {
+                // This home speaks for itself: what became of it at the one before nobody can tell.
+                let certainty = Certainty::Unknown;
+                self.end(Failure { certainty, ..failure }, site)
+            }
             Event::Forwarded(from, outcome) if from == self.at => {
                 site.finish(self.meta.origin, outcome);
                 Progress::Done

@@ -84,8 +84,7 @@ impl Get {
     }
 
     fn finish(&mut self, site: &mut Site) -> Progress {
-        let merged = self.round.merged();
-        self.round.repair(&merged, site);
+        self.round.repair(site);
         Progress::Done
     }
 }

@@ -141,7 +141,7 @@ impl Keys {
                 RoundState::Ready => {}
             }
             let merged = self.round.merged();
-            self.round.repair(&merged, site);
+            self.round.repair(site);
             self.answered = weaker(self.answered, self.round.answered());
             if let Some(progress) = self.add(&merged, site) {
                 return progress;

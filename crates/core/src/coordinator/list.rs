@@ -126,7 +126,7 @@ impl List {
             match &self.stage {
                 Stage::Head(_) => self.head = merged.record(&self.plan.key).cloned(),
                 Stage::Page(round) => {
-                    round.repair(&merged, site);
+                    round.repair(site);
                     self.answered = weaker(self.answered, round.answered());
                     if let Some(next) = self.add(&merged, site) {
                         return self.finish(next, site);

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::causality::Record;
+use crate::bucket::Conflict;
+use crate::causality::{LwwRecord, Record, SiblingsRecord};
 use crate::coordinator::{Event, Meta};
 use crate::id::{BucketId, NodeId, PartitionId};
 use crate::key::RecordKey;
@@ -20,9 +21,6 @@ use crate::outcome::{Answered, Cause};
 use crate::quorum::{Home, Need, Tally, Verdict};
 use crate::site::Site;
 use crate::time::{Hlc, Wall};
-
-/// The attempt number of write-backs; an operation's own writes are numbered from 1.
-const WRITE_BACK: u16 = 0;
 
 /// Records to send to a home.
 type Records = Vec<(RecordKey, Arc<Record>)>;
@@ -71,6 +69,8 @@ impl Merged {
 
 #[derive(Debug)]
 struct WriteBack {
+    /// How many answers it rests on.
+    answers: usize,
     records: Records,
     holders: Tally,
 }
@@ -120,7 +120,8 @@ impl ReadRound {
             Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer),
             Event::Refused(from, reason) => self.on_refused(from, reason, site),
             Event::PeerDown(node) => self.on_failed(node),
-            Event::Wrote(from, WRITE_BACK, result) => self.on_written_back(from, &result),
+            // A write-back has its round's number: an operation of several rounds must not count a late answer.
+            Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_written_back(from, &result),
             Event::Deadline => return RoundState::Failed(self.deadline()),
             Event::Read(..)
             | Event::Wrote(..)
@@ -156,22 +157,27 @@ impl ReadRound {
         }
     }
 
-    /// What the homes that answered hold together.
+    /// What the answer may show: what the homes that answered hold together. Of a strict read, only what was known when
+    /// its write-back began: what came later is not known to be held widely enough to be shown.
     #[must_use]
     pub fn merged(&self) -> Merged {
+        let shown = self.write_back.as_ref().map_or(self.answers.len(), |back| back.answers);
+        self.merge(&self.answers[..shown])
+    }
+
+    fn merge(&self, answers: &[(NodeId, ReadAnswer)]) -> Merged {
         let mut merged = Merged::default();
-        for (node, answer) in &self.answers {
+        for (node, answer) in answers {
             merged.cleared.extend_from_slice(&answer.cleared);
             if self.is_range && self.tally.has_counted(*node) {
                 merged.complete_up_to = smaller(merged.complete_up_to, answer.complete_up_to.clone());
             }
         }
-        let mut all: Records = self
-            .answers
+        let mut all: Records = answers
             .iter()
             .flat_map(|(_, answer)| answer.records.iter().cloned())
             .collect();
-        if self.answers.len() > 1 {
+        if answers.len() > 1 {
             all.sort_by(|a, b| a.0.cmp(&b.0));
         }
         for (key, record) in all {
@@ -208,16 +214,26 @@ impl ReadRound {
 
     /// Sends the homes that answered what they lack; nobody waits for it. A home whose record is damaged is mended only
     /// from all the others together: until then what it had acknowledged is unknown (RULINGS 19).
-    pub fn repair(&self, merged: &Merged, site: &mut Site) {
+    pub fn repair(&self, site: &mut Site) {
+        let merged = self.merge(&self.answers);
         for (node, answer) in &self.answers {
             let others_counted = usize::from(self.tally.answered()) + 1 >= usize::from(self.tally.n());
-            let may_mend_damage = others_counted && !self.tally.has_counted(*node);
+            let may_mend_damage = others_counted && !self.tally.has_counted(*node) && self.tally.n() > 1;
+            let empty = answer
+                .damaged
+                .iter()
+                .filter(|key| may_mend_damage && merged.record(key).is_none());
+            // No other home has anything: an empty record ends the damage, or the key could never be read at all homes.
+            let empty: Records = empty
+                .filter_map(|key| Some((key.clone(), empty_record(key, site)?)))
+                .collect();
             let lacking: Records = merged
                 .records
                 .iter()
                 .filter(|record| !holds(answer, record))
                 .filter(|record| may_mend_damage || !answer.damaged.contains(&record.0))
                 .cloned()
+                .chain(empty)
                 .collect();
             let lacking = if active(Mutant::ExpiredResurrected) {
                 lacking
@@ -271,7 +287,7 @@ impl ReadRound {
             // The receiver has rotated its token since we last heard of it; this operation is live, so it may go again.
             (Some(back), Refusal::StaleSession) => {
                 let records = back.records.clone();
-                site.ask_merge(&[from], Some((self.meta.id, WRITE_BACK)), records);
+                site.ask_merge(&[from], Some((self.meta.id, self.attempt)), records);
             }
             _ => self.on_failed(from),
         }
@@ -302,6 +318,7 @@ impl ReadRound {
         let homes = self.tally.homes();
         if short.is_empty() {
             self.write_back = Some(Box::new(WriteBack {
+                answers: self.answers.len(),
                 records: short,
                 holders: Tally::new(&homes, Need::Any(0)),
             }));
@@ -320,8 +337,9 @@ impl ReadRound {
             }
         }
         site.stats.write_backs += 1;
-        site.ask_merge(&to, Some((self.meta.id, WRITE_BACK)), short.clone());
+        site.ask_merge(&to, Some((self.meta.id, self.attempt)), short.clone());
         self.write_back = Some(Box::new(WriteBack {
+            answers: self.answers.len(),
             records: short,
             holders: tally,
         }));
@@ -344,6 +362,14 @@ impl ReadRound {
             None => (self.tally.needed(), self.tally.answered(), self.tally.n()),
         }
     }
+}
+
+fn empty_record(key: &RecordKey, site: &Site) -> Option<Arc<Record>> {
+    let record = match site.catalog.bucket(key.bucket())?.conflict {
+        Conflict::Siblings => Record::Siblings(SiblingsRecord::default()),
+        Conflict::Lww => Record::Lww(LwwRecord::default()),
+    };
+    Some(Arc::new(record))
 }
 
 /// The planted bug: what has expired is written back as if it never would.

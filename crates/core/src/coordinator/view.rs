@@ -157,7 +157,7 @@ impl Gathering {
 
     /// Mends the homes that were behind in the last round.
     pub fn repair(&self, site: &mut Site) {
-        self.round.repair(&self.round.merged(), site);
+        self.round.repair(site);
     }
 
     fn on_ready(&mut self, want: &Want, site: &mut Site) -> RoundState {
@@ -180,7 +180,7 @@ impl Gathering {
             return RoundState::Ready;
         };
         range.start = from;
-        self.round.repair(&self.round.merged(), site);
+        self.round.repair(site);
         let ask = self.range.clone().expect("checked above");
         self.round = ReadRound::start(self.meta, &self.plan.homes, self.need.clone(), &ask, self.strict, site);
         self.state(want, site)
