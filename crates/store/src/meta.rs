@@ -1,0 +1,201 @@
+//! Small durable facts about this node, in a keyspace of their own.
+//!
+//! ```text
+//! key:   | 'i' | incarnation    | 'm' | clean marker    | 'p' node u32 BE | a peer's boots    | 'r' bucket u32 BE | rebuilding
+//! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
+//! An empty value: the fact is no longer so. Nothing is ever removed, because a compaction that dropped the engine's highest
+//! sequence number would let it be used again, and the journals' check relies on their order.
+//! body:  incarnation u64  |  life u64, birth u64, hlc u64, incarnation u64  |  incarnation u64, nonce u64, before u64  |  nothing
+//! ```
+
+use torc_core::id::{BucketId, Life, NodeId};
+use torc_core::storage::{CleanMarker, Meta, PeerMemory};
+use torc_core::time::Hlc;
+
+/// The version that is written.
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const INCARNATION_KEY: &[u8] = b"i";
+pub(crate) const MARKER_KEY: &[u8] = b"m";
+
+/// What a fact becomes on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stored {
+    pub key: Vec<u8>,
+    /// Empty: no longer so.
+    pub value: Vec<u8>,
+}
+
+/// A fact that was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Fact {
+    Incarnation(u64),
+    Marker(CleanMarker),
+    Peer(NodeId, PeerMemory),
+    Rebuilding(BucketId),
+}
+
+/// The stored form of what the core asks to keep.
+pub(crate) fn stored(meta: &Meta) -> Stored {
+    match meta {
+        Meta::Incarnation(incarnation) => Stored {
+            key: INCARNATION_KEY.to_vec(),
+            value: sealed(&[*incarnation]),
+        },
+        Meta::Peer(node, memory) => Stored {
+            key: keyed(b'p', node.0),
+            value: sealed(&[memory.incarnation, memory.nonce, memory.before]),
+        },
+        Meta::Rebuilding(bucket, is_rebuilding) => Stored {
+            key: keyed(b'r', bucket.0),
+            value: if *is_rebuilding { sealed(&[]) } else { Vec::new() },
+        },
+    }
+}
+
+/// The stored form of a clean marker.
+pub(crate) fn stored_marker(marker: &CleanMarker) -> Stored {
+    let words = [marker.life.0, marker.birth, marker.hlc.0, marker.incarnation];
+    Stored {
+        key: MARKER_KEY.to_vec(),
+        value: sealed(&words),
+    }
+}
+
+/// Reads a fact, `None` if it is no longer so; `Err` names what is damaged.
+pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Option<Fact>, &'static str> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    read_fact(key, value).map(Some)
+}
+
+fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
+    let number = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).map(u32::from_be_bytes).ok();
+    match key.split_first() {
+        Some((b'i', [])) => {
+            let [incarnation] = opened(value).ok_or("this node's incarnation")?;
+            Ok(Fact::Incarnation(incarnation))
+        }
+        Some((b'm', [])) => {
+            let [life, birth, hlc, incarnation] = opened(value).ok_or("the clean marker")?;
+            Ok(Fact::Marker(CleanMarker {
+                life: Life(life),
+                birth,
+                hlc: Hlc(hlc),
+                incarnation,
+            }))
+        }
+        Some((b'p', node)) => {
+            let node = number(node).ok_or("a peer's name")?;
+            let [incarnation, nonce, before] = opened(value).ok_or("what is remembered of a peer")?;
+            let memory = PeerMemory {
+                incarnation,
+                nonce,
+                before,
+            };
+            Ok(Fact::Peer(NodeId(node), memory))
+        }
+        Some((b'r', bucket)) => {
+            let bucket = number(bucket).ok_or("the name of a bucket that is rebuilt")?;
+            let [] = opened(value).ok_or("that a bucket is rebuilt")?;
+            Ok(Fact::Rebuilding(BucketId(bucket)))
+        }
+        Some(_) | None => Err("an unknown kind of fact"),
+    }
+}
+
+fn keyed(kind: u8, number: u32) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn sealed(words: &[u64]) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    for word in words {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    let checksum = crc_fast::crc32_iscsi(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn opened<const N: usize>(value: &[u8]) -> Option<[u64; N]> {
+    let (body, checksum) = value.split_last_chunk::<4>()?;
+    if crc_fast::crc32_iscsi(body).to_le_bytes() != *checksum {
+        return None;
+    }
+    let (&version, words) = body.split_first()?;
+    if version != VERSION || words.len() != 8 * N {
+        return None;
+    }
+    let mut out = [0; N];
+    for (word, bytes) in out.iter_mut().zip(words.chunks_exact(8)) {
+        *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker() -> CleanMarker {
+        CleanMarker {
+            life: Life(0x0102_0304_0506_0708),
+            birth: 9,
+            hlc: Hlc(10),
+            incarnation: 11,
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn facts_have_these_bytes_for_ever() {
+        let incarnation = stored(&Meta::Incarnation(7));
+        assert_eq!(incarnation.key, b"i");
+        assert_eq!(hex(&incarnation.value), "010700000000000000efbb82b5");
+        let marker = stored_marker(&marker());
+        assert_eq!(
+            hex(&marker.value),
+            "01080706050403020109000000000000000a000000000000000b00000000000000ba249883"
+        );
+    }
+
+    #[test]
+    fn facts_are_read_back() {
+        let memory = PeerMemory {
+            incarnation: 1,
+            nonce: 2,
+            before: 3,
+        };
+        let cases = [
+            (stored(&Meta::Incarnation(7)), Fact::Incarnation(7)),
+            (stored_marker(&marker()), Fact::Marker(marker())),
+            (stored(&Meta::Peer(NodeId(5), memory)), Fact::Peer(NodeId(5), memory)),
+            (
+                stored(&Meta::Rebuilding(BucketId(6), true)),
+                Fact::Rebuilding(BucketId(6)),
+            ),
+        ];
+        for (stored, fact) in cases {
+            assert_eq!(read(&stored.key, &stored.value), Ok(Some(fact)));
+        }
+        let ended = stored(&Meta::Rebuilding(BucketId(6), false));
+        assert_eq!(read(&ended.key, &ended.value), Ok(None));
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed() {
+        let stored = stored_marker(&marker());
+        let good = stored.value;
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&stored.key, &bad), Err("the clean marker"), "bit {bit}");
+        }
+    }
+}

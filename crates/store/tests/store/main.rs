@@ -1,0 +1,4 @@
+//! The store from outside: real files, real threads.
+
+mod harness;
+mod records;
