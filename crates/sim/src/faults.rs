@@ -83,7 +83,10 @@ impl Faults {
                 world.hosts[host].disk.is_full = false;
                 world.tell_health(host);
             }
-            Some(Ongoing::Misconfigured(host)) => world.kill(host, Death::Process, 50_000),
+            Some(Ongoing::Misconfigured(host)) => {
+                world.hosts[host].is_misconfigured = false;
+                world.kill(host, Death::Process, 50_000);
+            }
         }
     }
 

@@ -304,7 +304,7 @@ impl History {
     pub fn on_lost(&mut self, host: usize, before: &Records, is_silent: bool, world: &World) {
         for (name, record) in before {
             let Some(key_id) = self.key_of(name) else { continue };
-            let after = world.current(host, name);
+            let after = world.believed(host, name);
             if after == Some(record) {
                 continue;
             }
@@ -319,7 +319,7 @@ impl History {
             if self.puts[id].fate != Fate::Acknowledged || !self.holds(id, Some(before)) {
                 continue;
             }
-            if self.holds(id, world.current(host, &self.keys[key_id].name).map(AsRef::as_ref)) {
+            if self.holds(id, world.believed(host, &self.keys[key_id].name).map(AsRef::as_ref)) {
                 continue;
             }
             let key = &self.keys[key_id];
@@ -342,7 +342,7 @@ impl History {
     #[must_use]
     pub fn holders(&self, id: PutId, world: &World) -> Vec<usize> {
         let key = &self.keys[self.puts[id].key];
-        let holds = |&&home: &&usize| self.holds(id, world.current(home, &key.name).map(AsRef::as_ref));
+        let holds = |&&home: &&usize| self.holds(id, world.believed(home, &key.name).map(AsRef::as_ref));
         key.homes.iter().filter(holds).copied().collect()
     }
 

@@ -14,12 +14,7 @@ pub fn check(history: &History, id: PutId, world: &World) -> Result<(), Violatio
     }
     let held = |home: usize| {
         let disk = &world.hosts[home].disk;
-        let record = if key.is_synced() {
-            disk.believed(&key.name)
-        } else {
-            world.current(home, &key.name)
-        };
-        disk.is_damaged(&key.name) || history.holds(id, record.map(AsRef::as_ref))
+        disk.is_damaged(&key.name) || history.holds(id, world.believed(home, &key.name).map(AsRef::as_ref))
     };
     let holders = key.homes.iter().filter(|&&home| held(home)).count();
     if holders >= usize::from(put.w) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use torc_core::bucket::{Bucket, Catalog, Durability, StorageClass};
+use torc_core::bucket::{Bucket, Catalog, Durability};
 use torc_core::effect::{Input, Outbox};
 use torc_core::id::BucketId;
 use torc_core::key::RecordKey;
@@ -86,7 +86,7 @@ impl World {
             return;
         }
         self.trace.event(self.now_us, host, || format!("dies ({death:?})"));
-        let before = self.believed(host);
+        let before = self.all_believed(host);
         let had_lied = self.hosts[host].disk.mode == SyncMode::Lying || self.hosts[host].disk.has_lied;
         let this = &mut self.hosts[host];
         match death {
@@ -129,7 +129,7 @@ impl World {
             self.schedule(self.now_us + 50_000, Event::Drain(host, boot, times + 1));
             return;
         }
-        let before = self.believed(host);
+        let before = self.all_believed(host);
         let this = &mut self.hosts[host];
         let marker = this.node.as_ref().and_then(Node::clean_marker);
         let marker = marker.filter(|_| is_drained);
@@ -280,25 +280,11 @@ impl World {
         self.schedule(self.now_us + down_us, Event::Boot(host, boot));
     }
 
-    /// What a host's answers so far let others believe that it holds: what it said was durable, and in buffered and
-    /// memory buckets what it applied.
-    fn believed(&self, host: usize) -> Records {
-        let disk = &self.hosts[host].disk;
-        let mut believed = Records::new();
-        for key in disk.all_names() {
-            let bucket = self.catalog.bucket(key.bucket());
-            let is_synced = bucket
-                .is_some_and(|bucket| bucket.durability == Durability::Synced && bucket.storage == StorageClass::Disk);
-            let record = if is_synced {
-                disk.believed(&key)
-            } else {
-                disk.current(&key, self.class_of(&key))
-            };
-            if let Some(record) = record {
-                believed.insert(key, Arc::clone(record));
-            }
-        }
-        believed
+    /// Everything that a host is believed to hold.
+    fn all_believed(&self, host: usize) -> Records {
+        let names = self.hosts[host].disk.all_names().into_iter();
+        let believed = names.filter_map(|key| self.believed(host, &key).cloned().map(|record| (key, record)));
+        believed.collect()
     }
 }
 

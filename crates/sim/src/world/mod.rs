@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use torc_core::bucket::{Catalog, StorageClass};
+use torc_core::bucket::{Catalog, Durability, StorageClass};
 use torc_core::causality::Record;
 use torc_core::command::{Command, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
@@ -267,6 +267,21 @@ impl World {
     #[must_use]
     pub fn current(&self, host: usize, key: &RecordKey) -> Option<&Arc<Record>> {
         self.hosts[host].disk.current(key, self.class_of(key))
+    }
+
+    /// What a host's answers so far let others believe that it holds of a record: what it said was durable; in buffered
+    /// and memory buckets what it applied.
+    #[must_use]
+    pub fn believed(&self, host: usize, key: &RecordKey) -> Option<&Arc<Record>> {
+        let disk = &self.hosts[host].disk;
+        let bucket = self.catalog.bucket(key.bucket());
+        let is_synced = bucket
+            .is_some_and(|bucket| bucket.durability == Durability::Synced && bucket.storage == StorageClass::Disk);
+        if is_synced {
+            disk.believed(key)
+        } else {
+            disk.current(key, self.class_of(key))
+        }
     }
 
     /// Where a record's bucket lives.
