@@ -1,7 +1,7 @@
 //! What a node and its peers tell one another when it has started (RULINGS 2): whether its life may go on, and whether
 //! its disk is the one it had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::effect::Notice;
 use crate::id::{NodeId, Token};
@@ -9,6 +9,10 @@ use crate::message::{Boot, BootReply, Message};
 use crate::mutants::{Mutant, active};
 use crate::site::Site;
 use crate::storage::{BootState, CleanMarker, Meta, PeerMemory, StoreOp};
+use crate::time::Time;
+
+/// How long a node that was stopped cleanly is not ready for want of confirmations, in milliseconds.
+const CONFIRM_MS_MAX: u64 = 2_000;
 
 /// This node's boot, and what it remembers of its peers'.
 #[derive(Debug)]
@@ -16,6 +20,9 @@ pub struct Boots {
     incarnation: u64,
     nonce: u64,
     marker: Option<CleanMarker>,
+    /// Peers for whom the marker's boot was the last one.
+    confirmed: BTreeSet<NodeId>,
+    started: Time,
     peers: BTreeMap<NodeId, PeerMemory>,
     /// Answers that wait until what they rest on is durable.
     replies: BTreeMap<Token, (NodeId, BootReply)>,
@@ -40,6 +47,8 @@ impl Boots {
             incarnation: state.incarnation,
             nonce,
             marker: state.marker,
+            confirmed: BTreeSet::new(),
+            started: site.now.time,
             peers,
             replies: BTreeMap::new(),
         }
@@ -49,6 +58,13 @@ impl Boots {
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    /// True while peers may still confirm that the life before the clean stop goes on.
+    #[must_use]
+    pub fn is_waiting(&self, site: &Site) -> bool {
+        let is_early = site.now.time < self.started.plus_ms(CONFIRM_MS_MAX);
+        self.marker.is_some() && is_early && site.ring.members().len() > 1
     }
 
     /// Says to a peer that this node has started, and asks what it remembers.
@@ -95,7 +111,7 @@ impl Boots {
     }
 
     /// What a peer remembers of this node.
-    pub fn on_reply(&mut self, reply: BootReply, site: &mut Site) -> Verdict {
+    pub fn on_reply(&mut self, from: NodeId, reply: BootReply, site: &mut Site) -> Verdict {
         if reply.nonce != self.nonce {
             return Verdict::Sound;
         }
@@ -117,8 +133,14 @@ impl Boots {
         if let Some(marker) = self.marker
             && marker.incarnation == reply.highest_before
         {
-            self.marker = None;
-            site.minter.resume(&marker);
+            self.confirmed.insert(from);
+            // One peer may have been away while a later boot of this node went on with the same life, whose disk was then
+            // replaced by an older copy. Such a boot was confirmed by more than half of the peers: one of them knows it.
+            let peers = site.ring.members().len() - 1;
+            if 2 * self.confirmed.len() > peers {
+                self.marker = None;
+                site.minter.resume(&marker);
+            }
         }
         Verdict::Sound
     }

@@ -173,6 +173,9 @@ impl Node {
                 self.site.peers.clock_skew_ms(self.site.now)
             ));
         }
+        if self.boots.is_waiting(&self.site) {
+            return Err("the other nodes have not confirmed yet that they know this node's last boot".into());
+        }
         if let Some(&bucket) = self.replica.rebuilding().first() {
             let name = self
                 .site
@@ -390,7 +393,7 @@ impl Node {
             }
             Message::Boot(boot) => self.boots.on_boot(from, boot, &mut self.site),
             Message::BootReply(reply) => {
-                if self.boots.on_reply(reply, &mut self.site) == Verdict::Regressed {
+                if self.boots.on_reply(from, reply, &mut self.site) == Verdict::Regressed {
                     self.rebuild_everything();
                 }
             }

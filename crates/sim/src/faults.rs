@@ -1,7 +1,8 @@
 //! What goes wrong, and when. Every kind of fault that the scenario allows strikes at random hosts at random times; the
-//! history works out what each destroys, so no fault has to be forbidden for an oracle's sake, with three exceptions:
+//! history works out what each destroys, so no fault has to be forbidden for an oracle's sake, with four exceptions:
 //! at most a minority of clocks is off at once (a median is all that a node can trust), at most one home's copy of a
-//! record is damaged at once, and nobody but its peers speaks to a misconfigured node (the real one refuses to start).
+//! record is damaged at once, only one host's disk is ever replaced by an older copy (two such disks may vouch for one
+//! another's lives: RULINGS 2 rests on peers that remember), and nobody but its peers speaks to a misconfigured node (the real one refuses to start).
 
 use torc_core::storage::StoreError;
 
@@ -133,10 +134,7 @@ impl Faults {
             FaultKind::Disconnect => self.sever(host, world),
             FaultKind::ClockJump => self.jump(host, world),
             FaultKind::Wipe => world.kill(host, Death::Wipe, down_us),
-            FaultKind::Restore => match world.hosts[host].copy {
-                None => world.hosts[host].copy = Some(world.hosts[host].disk.copy()),
-                Some(_) => world.kill(host, Death::Restore, down_us),
-            },
+            FaultKind::Restore => self.restore(down_us, world),
             FaultKind::BitFlip => self.flip(history, world),
             FaultKind::LyingSync => self.sync(host, SyncMode::Lying, world),
             FaultKind::FailingSync => self.sync(host, SyncMode::Failing, world),
@@ -157,6 +155,15 @@ impl Faults {
                     self.last(Ongoing::Misconfigured(host), 6_000_000, world);
                 }
             }
+        }
+    }
+
+    /// The one host whose disk is ever replaced by an older copy.
+    fn restore(&mut self, down_us: u64, world: &mut World) {
+        let host = world.scenario.restored;
+        match world.hosts[host].copy {
+            None => world.hosts[host].copy = Some(world.hosts[host].disk.copy()),
+            Some(_) => world.kill(host, Death::Restore, down_us),
         }
     }
 

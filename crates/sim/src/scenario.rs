@@ -114,6 +114,8 @@ pub struct Scenario {
     pub load: LoadPlan,
     /// What may happen.
     pub faults: Vec<FaultKind>,
+    /// The host whose disk may be replaced by an older copy.
+    pub restored: usize,
     /// All faults strike this host, and those who are down come back soon: restarts in quick succession.
     pub victim: Option<usize>,
     /// Shortest and longest time between two faults, in microseconds.
@@ -163,6 +165,7 @@ impl Scenario {
                 ttl: chance.pick(&[0, 0, 25]),
             },
             fault_gap_us: chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)]),
+            restored: chance.index(nodes),
             victim: chance.percent(25).then(|| chance.index(nodes)),
             faults,
             hostile_us,
