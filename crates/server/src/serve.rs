@@ -1,0 +1,120 @@
+//! `torc serve`: one node, configured by a file, the environment and these flags.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::{Config, Layers};
+use crate::{logging, shell};
+
+/// Run one node
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "TORC_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Report every problem of the configuration and start nothing
+    #[arg(long)]
+    check: bool,
+
+    /// This node's name, for ever
+    #[arg(long)]
+    name: Option<String>,
+
+    /// The data directory
+    #[arg(long)]
+    dir: Option<PathBuf>,
+
+    /// The address to bind
+    #[arg(long)]
+    host: Option<String>,
+
+    /// Peers are served on P+1, HTTP on P+2, the Redis protocol on P+3
+    #[arg(long, value_name = "P")]
+    base_port: Option<u16>,
+
+    /// Nodes of the cluster to join (not in this version: list them as [[members]])
+    #[arg(long, value_name = "HOST:PORT,...")]
+    join: Option<String>,
+
+    /// The data centre
+    #[arg(long)]
+    dc: Option<String>,
+
+    /// The rack
+    #[arg(long)]
+    rack: Option<String>,
+
+    /// This node's share of the data, relative to the others
+    #[arg(long)]
+    capacity: Option<u32>,
+
+    /// Serve POST /v1/faults: for tests only
+    #[arg(long)]
+    allow_faults: bool,
+
+    /// Allow binding to an address that others can reach
+    #[arg(long)]
+    insecure: bool,
+
+    /// End when standard input ends, which is when the process that started this one is gone
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+impl ServeArgs {
+    fn lay_over(&self, layers: &mut Layers) {
+        let texts = [
+            ("name", self.name.clone()),
+            ("dir", self.dir.as_ref().map(|dir| dir.display().to_string())),
+            ("host", self.host.clone()),
+            ("dc", self.dc.clone()),
+            ("rack", self.rack.clone()),
+        ];
+        for (field, text) in texts {
+            if let Some(text) = text {
+                layers.flag(field, text);
+            }
+        }
+        if let Some(port) = self.base_port {
+            layers.flag("base_port", i64::from(port));
+        }
+        if let Some(capacity) = self.capacity {
+            layers.flag("capacity", i64::from(capacity));
+        }
+        for (field, is_set) in [("allow_faults", self.allow_faults), ("insecure", self.insecure)] {
+            if is_set {
+                layers.flag(field, true);
+            }
+        }
+    }
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    if args.join.is_some() {
+        anyhow::bail!("--join is not in this version; list the nodes as [[members]] in the configuration of each");
+    }
+    let config = Config::load(args.config.as_deref(), |layers| args.lay_over(layers));
+    if args.check {
+        return Ok(match config {
+            Ok(_) => {
+                println!("the configuration is sound");
+                ExitCode::SUCCESS
+            }
+            Err(problems) => {
+                eprintln!("{problems}");
+                ExitCode::FAILURE
+            }
+        });
+    }
+    let config = config?;
+    std::fs::create_dir_all(&config.dir)?;
+    logging::start(config.log, &config.log_level, &config.dir)?;
+    shell::serve(config, args.exit_with_parent)
+}
