@@ -245,6 +245,12 @@ impl Node {
         self.site.peers.clock_skew_ms(self.site.now)
     }
 
+    /// False while this node's clock is too far off its peers': it neither signs nor lets keys expire (RULINGS 6).
+    #[must_use]
+    pub fn is_clock_sound(&self) -> bool {
+        self.site.is_clock_sound()
+    }
+
     /// Buckets being rebuilt, with the share done, 0 to 1.
     #[must_use]
     pub fn rebuilding(&self) -> Vec<(BucketId, f64)> {

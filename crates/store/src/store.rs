@@ -155,11 +155,12 @@ impl Store {
         }
     }
 
-    /// Stops: commits what was submitted, syncs, keeps the marker durably, ends all threads.
+    /// Stops: commits what was submitted, syncs, keeps the marker durably, ends all threads. Nothing may be asked of the
+    /// store afterwards.
     ///
     /// # Errors
     /// `OutOfService`: the store had failed, or fails now; no marker was written, so the next boot takes a new life.
-    pub fn stop(mut self, marker: Option<CleanMarker>) -> Result<(), StoreError> {
+    pub fn stop(&mut self, marker: Option<CleanMarker>) -> Result<(), StoreError> {
         self.end_threads();
         if self.shared.is_out_of_service() {
             return Err(StoreError::OutOfService);

@@ -110,7 +110,7 @@ impl Protocol for Http {
         };
         let verdict = match status {
             // Several siblings are an answer, not an error.
-            200..=299 | 300 => Verdict::Done,
+            200..=300 => Verdict::Done,
             _ => {
                 let code = error_code(body);
                 if status == 404 && code != b"no_such_bucket" {

@@ -164,7 +164,7 @@ impl Tested {
         assert_eq!(self.ask(StoreOp::PutMeta(meta)), StoreReply::Done);
     }
 
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         self.store.stop(Some(marker())).expect("a clean stop");
     }
 }

@@ -1,0 +1,170 @@
+//! What a node answers by itself: the documents about the cluster and this node, readiness, metrics, faults.
+
+use http::Method;
+use torc_core::limits::OPERATIONS_MAX;
+use torc_frontends::http::{
+    ActorView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HttpReply, Liveness, NodeRequest, NodeRow,
+    PeerQueue, Problem, QueuesView, RingView, StatusView, StoreView, TransferView, inspect_context,
+};
+
+use torc_store::Budget;
+
+use super::notices::name;
+use super::{Shell, faults, metrics};
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The answer to a request that needs no other node.
+pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply {
+    let reply = match request {
+        NodeRequest::Buckets => HttpReply::document(&BucketsView::of(&shell.catalog, &shell.ring)),
+        NodeRequest::Bucket(bucket) => HttpReply::document(&BucketView::of(&bucket, &shell.ring)),
+        NodeRequest::Cluster => HttpReply::document(&cluster(shell)),
+        NodeRequest::Ring { bucket, key } => HttpReply::document(&RingView::of(&bucket, &key, &shell.ring)),
+        NodeRequest::Status => HttpReply::document(&status(shell)),
+        NodeRequest::Healthz => HttpReply::healthy(),
+        NodeRequest::Readyz => HttpReply::readiness(readiness(shell)),
+        NodeRequest::Metrics => HttpReply::text(METRICS_TYPE, metrics::text(shell)),
+        NodeRequest::InspectContext(context) => inspect_context(&context, &*shell.ring),
+        NodeRequest::ShowFaults | NodeRequest::SetFaults(_) if !shell.config.allow_faults => {
+            Problem::no_such_path().reply()
+        }
+        NodeRequest::ShowFaults => HttpReply::document(&*shell.faults.borrow()),
+        NodeRequest::SetFaults(set) => match set.and_then(|set| faults::set(shell, set)) {
+            Ok(()) => HttpReply::document(&*shell.faults.borrow()),
+            Err(problem) => problem.reply(),
+        },
+    };
+    reply.for_method(method)
+}
+
+/// Whether this node can be relied on; what it waits for if not.
+fn readiness(shell: &Shell) -> Result<(), String> {
+    if shell.is_draining.get() {
+        return Err("the node is stopping".into());
+    }
+    shell.engine.borrow().node().readiness()
+}
+
+fn cluster(shell: &Shell) -> ClusterView {
+    let engine = shell.engine.borrow();
+    let rows = shell.config.all_members().into_iter().map(|member| {
+        let id = torc_core::id::NodeId::of_name(&member.name);
+        let is_self = id == shell.id;
+        let copies = shell.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
+        NodeRow {
+            id,
+            name: member.name,
+            host: member.host,
+            base_port: member.base_port,
+            dc: member.dc,
+            rack: member.rack,
+            capacity: member.capacity,
+            liveness: if is_self || engine.links.is_up(id) {
+                Liveness::Alive
+            } else {
+                Liveness::Dead
+            },
+            virtual_nodes: shell.ring.partitions_of(id, copies).count() as u32,
+            bytes: is_self.then(|| engine.store().stats().disk_bytes),
+        }
+    });
+    ClusterView {
+        cluster: shell.config.cluster.clone(),
+        ring_epoch: shell.ring.epoch().number,
+        partitions: shell.ring.partitions(),
+        nodes: rows.collect(),
+    }
+}
+
+fn status(shell: &Shell) -> StatusView {
+    let engine = shell.engine.borrow();
+    let node = engine.node();
+    let store = engine.store().stats();
+    let health = engine.health();
+    let skew_ms = node.clock_skew_ms();
+    let transfers = node.rebuilding().into_iter().map(|(bucket, share_done)| TransferView {
+        kind: "rebuild",
+        bucket: shell
+            .catalog
+            .bucket(bucket)
+            .map_or_else(String::new, |bucket| bucket.name.to_string()),
+        share_done,
+    });
+    let peers = engine.links.stats().map(|(peer, up, _, bytes)| PeerQueue {
+        node: name(&shell.ring, peer),
+        up,
+        bytes: bytes as u64,
+    });
+    StatusView {
+        name: shell.config.name.clone(),
+        transfers: transfers.collect(),
+        queues: QueuesView {
+            operations: node.operations_in_flight() as u64,
+            operations_max: OPERATIONS_MAX as u64,
+            commits: store.queue_depth,
+            connections: shell.clients.open() as u64,
+            peers: peers.collect(),
+        },
+        store: StoreView {
+            bytes: store.disk_bytes,
+            free_bytes: Some(store.free_bytes),
+            full: health.full,
+            slow: health.slow,
+            commits: store.commits,
+            syncs: store.syncs,
+            cache: CacheView {
+                bytes: store.cache_bytes,
+                bytes_max: Budget::split(shell.config.memory_max.0).record_cache,
+                hits: store.cache_hits,
+                misses: store.cache_misses,
+            },
+        },
+        actor: ActorView {
+            life: format!("{:016x}", node.life().0),
+            incarnation: node.incarnation(),
+        },
+        clock: ClockView {
+            skew_ms,
+            sound: node.is_clock_sound(),
+        },
+        warnings: warnings(shell),
+        ..StatusView::default()
+    }
+}
+
+/// What somebody should look at.
+fn warnings(shell: &Shell) -> Vec<String> {
+    let engine = shell.engine.borrow();
+    let mut warnings = Vec::new();
+    if let Err(why) = engine.node().readiness() {
+        warnings.push(format!("not ready: {why}"));
+    }
+    for (peer, is_up, ..) in engine.links.stats() {
+        if !is_up {
+            warnings.push(format!("no connection to node '{}'", name(&shell.ring, peer)));
+        }
+    }
+    let health = engine.health();
+    if health.full {
+        warnings.push("free disk space is under free_space_min: client writes are refused".into());
+    }
+    if health.slow {
+        warnings.push("syncs are slow: other homes sign this node's writes while they can".into());
+    }
+    let copies = shell.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
+    let effective = shell.ring.effective_n(copies);
+    if effective < copies {
+        warnings.push(format!(
+            "{effective} nodes for buckets of {copies} copies: each record has {effective}"
+        ));
+    }
+    if !shell.faults.borrow().is_healed() {
+        warnings.push("faults are in force: POST {} to /v1/faults to heal".into());
+    }
+    let damaged = engine.store().stats().damaged_records;
+    if damaged > 0 {
+        warnings.push(format!("{damaged} damaged records were found since the start"));
+    }
+    warnings
+}

@@ -1,0 +1,254 @@
+//! Drives the core: hands it inputs and does what it asks. Everything here runs on the node's one thread.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use torc_core::command::{Command, PutAction, Request};
+use torc_core::effect::{Effect, Input, Notice, Outbox};
+use torc_core::id::{NodeId, Token};
+use torc_core::message::Envelope;
+use torc_core::node::Node;
+use torc_core::outcome::{Cause, Failure, Outcome};
+use torc_core::storage::{CleanMarker, StoreError, StoreHealth, StoreReply};
+use torc_core::time::{Now, Time};
+use torc_store::Store;
+
+use super::clock::Clock;
+use super::links::Links;
+use super::measures::{Measures, Operation};
+use super::notices;
+use super::waiters::{Waiter, Waiters, Waiting};
+
+/// How long a client should wait before it tries again when too many bytes are in flight, in milliseconds.
+const RETRY_AFTER_MS: u32 = 100;
+
+/// A node's core with its store, its peers and its clients.
+pub struct Engine {
+    node: Node,
+    store: Store,
+    /// The connections to the other nodes.
+    pub links: Links,
+    /// What is measured of requests.
+    pub measures: Measures,
+    out: Outbox,
+    answered_at_once: VecDeque<(Token, StoreReply)>,
+    waiters: Waiters,
+    clock: Clock,
+    now: Now,
+    bytes_in_flight: usize,
+    bytes_in_flight_max: usize,
+    slow_us: u64,
+    armed: Time,
+    rearm: Rc<Notify>,
+    health: StoreHealth,
+}
+
+impl Engine {
+    /// An engine around a node that has just been made, whose first effects are in `out`.
+    pub fn new(node: Node, store: Store, links: Links, clock: Clock, out: Outbox, settings: Settings) -> Self {
+        let mut engine = Self {
+            node,
+            store,
+            links,
+            measures: Measures::default(),
+            out,
+            answered_at_once: VecDeque::new(),
+            waiters: Waiters::default(),
+            clock,
+            now: clock.now(),
+            bytes_in_flight: 0,
+            bytes_in_flight_max: settings.bytes_in_flight_max,
+            slow_us: settings.slow_ms.saturating_mul(1_000),
+            armed: Time::NEVER,
+            rearm: Rc::default(),
+            health: StoreHealth::default(),
+        };
+        engine.run_effects();
+        engine
+    }
+
+    /// Reads the clocks: at the start of every turn, before the first input.
+    pub fn begin_turn(&mut self) {
+        self.now = self.clock.now();
+    }
+
+    /// The clocks of this turn.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// A client asks; the answer goes to `waiter`, perhaps before this returns.
+    pub fn request(&mut self, command: Command, waiter: Waiter) {
+        let operation = Operation::of(&command);
+        let bytes = payload_bytes(&command);
+        if self.bytes_in_flight + bytes > self.bytes_in_flight_max && self.bytes_in_flight > 0 {
+            let failure = Failure::refused(Cause::Busy {
+                retry_after_ms: RETRY_AFTER_MS,
+            });
+            self.measures.turned_away(operation);
+            waiter.answer(Outcome::Failed(failure));
+            return;
+        }
+        self.bytes_in_flight += bytes;
+        let started = self.now.time;
+        let id = self.waiters.insert(Waiting {
+            waiter,
+            operation,
+            started,
+            bytes,
+        });
+        self.step(Input::Request(Request { id, command }));
+    }
+
+    /// A peer says something.
+    pub fn message(&mut self, from: NodeId, envelope: Envelope) {
+        self.step(Input::Message { from, envelope });
+    }
+
+    /// A connection to a peer came up or went away.
+    pub fn peer(&mut self, node: NodeId, up: bool) {
+        self.step(Input::Peer { node, up });
+    }
+
+    /// A store effect is answered.
+    pub fn stored(&mut self, token: Token, reply: StoreReply) {
+        self.step(Input::Stored { token, reply });
+    }
+
+    /// The store's health has changed.
+    pub fn store_health(&mut self, health: StoreHealth) {
+        if health != self.health {
+            notices::store_health(self.health, health);
+            self.health = health;
+            self.step(Input::StoreHealth(health));
+        }
+    }
+
+    /// Lets time pass, if something is due.
+    pub fn tick(&mut self) {
+        if self.now.time >= self.node.next_deadline() {
+            self.step(Input::Tick);
+        }
+    }
+
+    /// When `tick` is due next. The timer that waits for it is woken if an earlier deadline comes up meanwhile.
+    pub fn arm(&mut self) -> (std::time::Instant, Rc<Notify>) {
+        self.armed = self.node.next_deadline();
+        (self.clock.instant(self.armed), Rc::clone(&self.rearm))
+    }
+
+    /// The core.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store's health as told last.
+    pub fn health(&self) -> StoreHealth {
+        self.health
+    }
+
+    /// Client requests in flight.
+    pub fn requests_in_flight(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Payload bytes of the client requests in flight.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.bytes_in_flight
+    }
+
+    /// Ends the node's life: the marker of a clean stop is written only if nothing was in flight.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stop(&mut self) -> Result<Option<CleanMarker>, StoreError> {
+        let idle = self.node.in_flight() == 0;
+        let marker = if idle { self.node.clean_marker() } else { None };
+        self.store.stop(marker)?;
+        Ok(marker)
+    }
+
+    fn step(&mut self, input: Input) {
+        self.node.step(self.now, input, &mut self.out);
+        self.run_effects();
+        if self.node.next_deadline() < self.armed {
+            self.armed = Time(0);
+            self.rearm.notify_one();
+        }
+    }
+
+    fn run_effects(&mut self) {
+        loop {
+            while let Some(effect) = self.out.pop() {
+                match effect {
+                    Effect::Store { token, op } => {
+                        if let Some(reply) = self.store.submit(token, op) {
+                            self.answered_at_once.push_back((token, reply));
+                        }
+                    }
+                    Effect::Send { to, envelope } => self.links.send(&to, &envelope),
+                    Effect::Reply { request, outcome } => self.reply(request, outcome),
+                    Effect::Notice(notice) => self.notice(&notice),
+                }
+            }
+            let Some((token, reply)) = self.answered_at_once.pop_front() else {
+                return;
+            };
+            self.node.step(self.now, Input::Stored { token, reply }, &mut self.out);
+        }
+    }
+
+    fn reply(&mut self, request: torc_core::id::RequestId, outcome: Outcome) {
+        let Some(waiting) = self.waiters.take(request) else {
+            tracing::error!(request = request.0, "the core answered a request that nobody waits for");
+            return;
+        };
+        self.bytes_in_flight -= waiting.bytes;
+        let took_us = self.now.time.0.saturating_sub(waiting.started.0);
+        self.measures.answered(waiting.operation, &outcome, took_us);
+        if self.slow_us > 0 && took_us >= self.slow_us {
+            notices::slow(waiting.operation, took_us, &outcome);
+        }
+        waiting.waiter.answer(outcome);
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        self.measures.noticed(notice);
+        notices::log(notice, self.node.ring());
+    }
+}
+
+/// What the engine takes from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most payload bytes of all requests in flight.
+    pub bytes_in_flight_max: usize,
+    /// Requests that take longer are logged; 0 logs none.
+    pub slow_ms: u64,
+}
+
+/// What a request holds in memory while it is in flight, roughly.
+fn payload_bytes(command: &Command) -> usize {
+    const OVERHEAD: usize = 256;
+    OVERHEAD
+        + match command {
+            Command::Put(put) => match &put.action {
+                PutAction::Value(value, _) => put.target.key.len() + put.target.sort.len() + value.data.len(),
+                PutAction::Delete | PutAction::ClearPartition => put.target.key.len() + put.target.sort.len(),
+            },
+            Command::Update(update) => update.target.key.len() + update.update.payload_bytes(),
+            Command::Batch(batch) => batch.commands.iter().map(payload_bytes).sum(),
+            Command::Get(_)
+            | Command::View(_)
+            | Command::List(_)
+            | Command::Keys(_)
+            | Command::Clear(_)
+            | Command::Inspect(_) => 0,
+        }
+}

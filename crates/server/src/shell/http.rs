@@ -1,0 +1,183 @@
+//! Connections of HTTP clients: hyper reads and writes, the frontend understands, the engine answers.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use torc_core::outcome::{Cause, Certainty, Failure, Outcome};
+use torc_frontends::http::{self as frontend, HttpReply, Planned, Problem, Route};
+
+use super::Shell;
+use super::answers;
+use super::waiters::Waiter;
+
+/// The most time that a client may take to send the head of a request.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+/// The most time that a client may take to send the body of a request.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Accepts HTTP clients.
+pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client; open files may be at their limit (ulimit -n)");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let shell = Rc::clone(&shell);
+        tokio::task::spawn_local(async move {
+            match shell.clients.admit() {
+                Some(id) => {
+                    serve(&shell, stream).await;
+                    shell.clients.remove(id);
+                }
+                None => turn_away(stream).await,
+            }
+        });
+    }
+}
+
+async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let service = service_fn(|request| {
+        let shell = Rc::clone(shell);
+        async move { Ok::<_, Infallible>(answer(&shell, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shell.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection ended");
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    use tokio::io::AsyncWriteExt;
+    const ANSWER: &str =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    drop(stream.write_all(ANSWER.as_bytes()).await);
+}
+
+async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let limit = frontend::limits_of(&head.method, target, &shell.catalog);
+    let length = body.size_hint().exact();
+    let reply = match read(body, limit).await {
+        Ok(body) => reply(shell, &head, target, body).await,
+        Err(Unread::TooLarge) => {
+            let reply = frontend::too_large(&head.method, target, &shell.catalog, length);
+            let mut response = respond(reply);
+            // What the client goes on sending is not read.
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+        Err(Unread::Lost(why)) => Problem::bad_request(format!("the body could not be read: {why}")).reply(),
+    };
+    respond(reply)
+}
+
+async fn reply(shell: &Rc<Shell>, head: &http::request::Parts, target: &str, body: Bytes) -> HttpReply {
+    let now = {
+        let mut engine = shell.engine.borrow_mut();
+        engine.begin_turn();
+        engine.now()
+    };
+    match frontend::route(&head.method, target, &head.headers, body, &shell.catalog, now.wall) {
+        Route::Answer(reply) => reply,
+        Route::Node(request) => answers::answer(shell, request, &head.method),
+        Route::Command(Planned { command, rendering }) => {
+            let (sender, receiver) = oneshot::channel();
+            shell.engine.borrow_mut().request(command, Waiter::Task(sender));
+            match receiver.await {
+                Ok(outcome) => rendering.reply(outcome, &*shell.ring),
+                // The node is stopping and will not answer; whether it was done is unknown.
+                Err(_) => rendering.reply(interrupted(), &*shell.ring),
+            }
+        }
+    }
+}
+
+enum Unread {
+    TooLarge,
+    Lost(String),
+}
+
+/// The whole body, unless it is longer than `limit`.
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Unread::TooLarge);
+    }
+    let whole = async {
+        let mut first = Bytes::new();
+        let mut more = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Unread::Lost(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + more.len() + data.len() > limit {
+                return Err(Unread::TooLarge);
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                more.extend_from_slice(&data);
+            }
+        }
+        if more.is_empty() {
+            return Ok(first);
+        }
+        let mut joined = BytesMut::with_capacity(first.len() + more.len());
+        joined.extend_from_slice(&first);
+        joined.extend_from_slice(&more);
+        Ok(joined.freeze())
+    };
+    let late = || Unread::Lost(format!("the body took more than {} s", BODY_TIME_MAX.as_secs()));
+    tokio::time::timeout(BODY_TIME_MAX, whole)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+fn interrupted() -> Outcome {
+    Outcome::Failed(Failure {
+        cause: Cause::Unavailable("the node is stopping".into()),
+        certainty: Certainty::Unknown,
+    })
+}
+
+fn respond(reply: HttpReply) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(reply.body));
+    *response.status_mut() = reply.status;
+    for (name, value) in reply.headers {
+        response.headers_mut().append(name, value);
+    }
+    response
+}

@@ -1,0 +1,259 @@
+//! The shell of a node: one thread that owns the sockets and drives the core, beside the store's own threads. It decodes
+//! whatever has arrived, steps the core for each input, and writes all answers of a turn with one call.
+
+mod answers;
+mod clients;
+mod clock;
+mod completions;
+mod engine;
+mod exposition;
+mod facts;
+mod faults;
+mod http;
+mod links;
+mod measures;
+mod metrics;
+mod notices;
+mod peers;
+mod resp;
+mod stop;
+mod waiters;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
+use torc_core::bucket::Catalog;
+use torc_core::effect::Outbox;
+use torc_core::id::NodeId;
+use torc_core::node::{Node, NodeConfig};
+use torc_core::random::Random;
+use torc_core::ring::Ring;
+use torc_frontends::http::FaultSet;
+use torc_store::{Opened, Store, StoreOptions};
+
+use crate::config::{Config, HTTP_PORT, PEER_PORT, RESP_PORT};
+use clients::Clients;
+use clock::Clock;
+use completions::Completions;
+use engine::{Engine, Settings};
+use links::Links;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4_096;
+
+/// Everything that the tasks of a node share.
+struct Shell {
+    id: NodeId,
+    config: Config,
+    ring: Arc<Ring>,
+    catalog: Arc<Catalog>,
+    engine: RefCell<Engine>,
+    clients: Clients,
+    random: RefCell<Random>,
+    faults: RefCell<FaultSet>,
+    started: Instant,
+    stopping: watch::Sender<bool>,
+    is_draining: Cell<bool>,
+}
+
+impl Shell {
+    /// Waits until the node begins to stop.
+    async fn stopping(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as the shell.
+        drop(stopping.wait_for(|&stopping| stopping).await);
+    }
+}
+
+/// Runs a node until it is told to stop: by SIGTERM or SIGINT, or by the end of its standard input if it is to end with
+/// the process that started it.
+///
+/// # Errors
+/// What keeps it from starting, in one line that says what to do.
+pub fn serve(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode> {
+    let runtime = LocalRuntime::new().context("cannot start the runtime")?;
+    runtime.block_on(run(config, ends_with_parent))
+}
+
+async fn run(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode> {
+    let stop = stop::Stop::listen(ends_with_parent)?;
+    let catalog = config.catalog();
+    let ring = config.ring(&catalog);
+    let id = NodeId::of_name(&config.name);
+    // Addresses first: a port that is taken must not cost a life.
+    let peers = bind(&config, PEER_PORT)?;
+    let http = bind(&config, HTTP_PORT)?;
+    let redis = bind(&config, RESP_PORT)?;
+    let completions = Arc::new(Completions::default());
+    let Opened { store, boot } = open(&config, &ring, Arc::clone(&completions))?;
+    let clock = Clock::new(config.clock.offset_ms);
+    let seed = seed();
+    let node_config = NodeConfig {
+        id,
+        ring: Arc::clone(&ring),
+        catalog: Arc::clone(&catalog),
+        seed,
+    };
+    let mut out = Outbox::new();
+    let node = Node::new(node_config, boot, clock.now(), &mut out);
+    tracing::info!(
+        node = config.name,
+        incarnation = node.incarnation(),
+        dir = %config.dir.display(),
+        "the node starts"
+    );
+    warn_about_copies(&catalog, &ring);
+    let others = ring
+        .members()
+        .iter()
+        .map(|member| member.id)
+        .filter(|&other| other != id);
+    let links = Links::new(others, config.limits.peer_queue_bytes_max.0 as usize, seed ^ 1);
+    let settings = Settings {
+        bytes_in_flight_max: config.limits.in_flight_bytes_max.0 as usize,
+        slow_ms: config.slow_ms,
+    };
+    let shell = Rc::new(Shell {
+        id,
+        ring,
+        catalog,
+        engine: RefCell::new(Engine::new(node, store, links, clock, out, settings)),
+        clients: Clients::new(config.limits.connections_max),
+        random: RefCell::new(Random::new(seed ^ 2)),
+        faults: RefCell::default(),
+        started: Instant::now(),
+        stopping: watch::Sender::new(false),
+        is_draining: Cell::new(false),
+        config,
+    });
+    tokio::task::spawn_local(completions.deliver(Rc::clone(&shell)));
+    tokio::task::spawn_local(keep_time(Rc::clone(&shell)));
+    tokio::task::spawn_local(close_silent(Rc::clone(&shell)));
+    tokio::task::spawn_local(peers::accept(Rc::clone(&shell), peers));
+    for member in shell.config.all_members() {
+        let peer = NodeId::of_name(&member.name);
+        if peer > id {
+            let address = member.address(PEER_PORT);
+            tokio::task::spawn_local(peers::dial(Rc::clone(&shell), peer, member.name, address));
+        }
+    }
+    let accepting = [
+        tokio::task::spawn_local(http::accept(Rc::clone(&shell), http)),
+        tokio::task::spawn_local(resp::accept(Rc::clone(&shell), redis)),
+    ];
+    tracing::info!(
+        http = shell.config.address(HTTP_PORT),
+        redis = shell.config.address(RESP_PORT),
+        "the node serves"
+    );
+    let reason = stop.asked().await;
+    tracing::info!(reason, "the node stops");
+    for task in accepting {
+        task.abort();
+    }
+    stop::drain(&shell).await;
+    Ok(stop::finish(&shell))
+}
+
+/// Gives the core its time.
+async fn keep_time(shell: Rc<Shell>) {
+    loop {
+        let (due, rearm) = shell.engine.borrow_mut().arm();
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = rearm.notified() => {}
+        }
+        let mut engine = shell.engine.borrow_mut();
+        engine.begin_turn();
+        engine.tick();
+    }
+}
+
+/// Ends the connections of Redis clients that say nothing for too long.
+async fn close_silent(shell: Rc<Shell>) {
+    let idle_seconds_max = shell.config.limits.idle_seconds_max;
+    if idle_seconds_max == 0 {
+        return;
+    }
+    loop {
+        tokio::time::sleep(Duration::from_secs(idle_seconds_max.clamp(1, 30))).await;
+        let now = {
+            let mut engine = shell.engine.borrow_mut();
+            engine.begin_turn();
+            engine.now().time
+        };
+        let idle_us = idle_seconds_max.saturating_mul(1_000_000);
+        shell
+            .clients
+            .close_silent(torc_core::time::Time(now.0.saturating_sub(idle_us)));
+    }
+}
+
+fn open(config: &Config, ring: &Ring, completions: Arc<Completions>) -> anyhow::Result<Opened> {
+    let options = StoreOptions {
+        dir: config.dir.clone(),
+        cluster: config.cluster.clone(),
+        node: config.name.clone(),
+        epoch: ring.epoch(),
+        ring_description: config.placement(),
+        memory_bytes_max: config.memory_max.0,
+        sync_interval: Duration::from_millis(config.sync_interval_ms),
+        free_space_bytes_min: config.free_space_min.0,
+    };
+    Store::open(options, completions).with_context(|| format!("cannot open {}", config.dir.display()))
+}
+
+fn bind(config: &Config, port: u16) -> anyhow::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let text = config.address(port);
+    let listen = || -> anyhow::Result<TcpListener> {
+        let address: SocketAddr = std::net::ToSocketAddrs::to_socket_addrs(&text)?
+            .next()
+            .context("the host has no address")?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A node that was killed must not wait for the connections of its last life.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from_std(socket.into())?)
+    };
+    listen().with_context(|| format!("cannot listen on {text}; free the port or choose another --base-port"))
+}
+
+/// On fewer nodes than copies, the copies are what there is: said, because it surprises.
+fn warn_about_copies(catalog: &Catalog, ring: &Ring) {
+    for bucket in catalog.iter() {
+        let copies = ring.effective_n(bucket.n);
+        if copies < bucket.n {
+            tracing::warn!(
+                bucket = %bucket.name,
+                wanted = bucket.n,
+                copies,
+                "fewer nodes than copies: each record has as many copies as there are nodes"
+            );
+        }
+    }
+}
+
+/// A number that no other boot has: it seeds ids, lives and back-offs.
+fn seed() -> u64 {
+    let mut bytes = [0_u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_or_else(
+        |_| {
+            u64::from(std::process::id())
+                ^ std::time::SystemTime::UNIX_EPOCH
+                    .elapsed()
+                    .map_or(0, |since| since.as_nanos() as u64)
+        },
+        |_| u64::from_le_bytes(bytes),
+    )
+}

@@ -1,0 +1,271 @@
+//! Connections of Redis clients: bytes to the protocol's state machine and back, one task each.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use torc_core::bucket::Catalog;
+use torc_core::command::Command;
+use torc_core::outcome::Outcome;
+use torc_core::time::{Time, Wall};
+use torc_frontends::resp::{Connection, Host, ServerFacts, Ticket};
+
+use super::Shell;
+use super::waiters::Waiter;
+use crate::config::RESP_PORT;
+
+/// The room for one read: doubled while reads fill it, halved while they need little of it.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 256 << 10;
+/// Reads and writes of one connection before others have their turn.
+const ROUNDS_MAX: u32 = 32;
+
+/// Outcomes on their way to a connection's task.
+#[derive(Default)]
+pub struct Mailbox {
+    outcomes: RefCell<Vec<(Ticket, Outcome)>>,
+    waker: Cell<Option<Waker>>,
+    heard_at: Cell<Time>,
+    must_close: Cell<bool>,
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    /// Leaves an outcome and wakes the task.
+    pub fn put(&self, ticket: Ticket, outcome: Outcome) {
+        self.outcomes.borrow_mut().push((ticket, outcome));
+        self.wake();
+    }
+
+    /// When the client last said something.
+    pub fn heard_at(&self) -> Time {
+        self.heard_at.get()
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        self.must_close.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Accepts Redis clients.
+pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client; open files may be at their limit (ulimit -n)");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(id) = shell.clients.admit() else {
+            tokio::task::spawn_local(turn_away(stream));
+            continue;
+        };
+        let mailbox = Rc::new(Mailbox::default());
+        mailbox.heard_at.set(shell.engine.borrow().now().time);
+        shell.clients.add(id, address.to_string(), Rc::clone(&mailbox));
+        let shell = Rc::clone(&shell);
+        tokio::task::spawn_local(async move {
+            let mut talk = Talk {
+                connection: Connection::new(id, address.to_string()),
+                stream,
+                input: BytesMut::new(),
+                read_bytes: READ_BYTES_MIN,
+                is_stalled: false,
+                mailbox,
+                shell,
+            };
+            if let Err(error) = talk.stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+            if let Err(error) = std::future::poll_fn(|context| talk.poll(context)).await {
+                tracing::debug!(client = id, %address, %error, "a client's connection ended");
+            }
+            talk.shell.clients.remove(id);
+        });
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let answer = b"-ERR max number of clients reached (limits.connections_max)\r\n";
+    drop(stream.write_all(answer).await);
+}
+
+struct Talk {
+    connection: Connection,
+    stream: TcpStream,
+    input: BytesMut,
+    read_bytes: usize,
+    /// The connection left bytes in `input` because too much of it was in flight.
+    is_stalled: bool,
+    mailbox: Rc<Mailbox>,
+    shell: Rc<Shell>,
+}
+
+impl Talk {
+    /// Answers, writes and reads for as long as there is something to do.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        for _ in 0..ROUNDS_MAX {
+            self.take_outcomes();
+            if self.write(context)?.is_pending() {
+                let limit = self.shell.config.limits.output_bytes_max.0 as usize;
+                if self.connection.output().len() > limit {
+                    let words = format!("more than {limit} bytes of unread answers (limits.output_bytes_max)");
+                    return Poll::Ready(Err(std::io::Error::other(words)));
+                }
+                return self.wait(context);
+            }
+            if self.connection.is_closing() || self.mailbox.must_close.get() {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.connection.wants_input() {
+                return self.wait(context);
+            }
+            match self.read(context)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => return self.wait(context),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn wait(&self, context: &Context<'_>) -> Poll<std::io::Result<()>> {
+        self.mailbox.waker.set(Some(context.waker().clone()));
+        if !self.mailbox.outcomes.borrow().is_empty() {
+            self.mailbox.wake();
+        }
+        Poll::Pending
+    }
+
+    fn take_outcomes(&mut self) {
+        loop {
+            let outcomes = std::mem::take(&mut *self.mailbox.outcomes.borrow_mut());
+            if outcomes.is_empty() {
+                return;
+            }
+            let mut host = TalkHost {
+                shell: &self.shell,
+                mailbox: &self.mailbox,
+            };
+            for (ticket, outcome) in outcomes {
+                self.connection.on_outcome(ticket, outcome, &mut host);
+            }
+            if self.is_stalled && self.connection.wants_input() {
+                self.receive();
+            }
+        }
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> std::io::Result<Poll<()>> {
+        let Self { connection, stream, .. } = self;
+        let output = connection.output();
+        while !output.is_empty() {
+            let written = pin!(stream.write(output)).poll(context);
+            match written? {
+                Poll::Ready(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(count) => output.advance(count),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> std::io::Result<Poll<usize>> {
+        self.input.reserve(self.read_bytes);
+        let Poll::Ready(count) = pin!(self.stream.read_buf(&mut self.input)).poll(context)? else {
+            return Ok(Poll::Pending);
+        };
+        if count >= self.read_bytes {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        } else if count < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
+        }
+        if count > 0 {
+            let now = {
+                let mut engine = self.shell.engine.borrow_mut();
+                engine.begin_turn();
+                engine.now().time
+            };
+            self.mailbox.heard_at.set(now);
+            self.receive();
+        }
+        Ok(Poll::Ready(count))
+    }
+
+    fn receive(&mut self) {
+        let mut host = TalkHost {
+            shell: &self.shell,
+            mailbox: &self.mailbox,
+        };
+        self.connection.receive(&mut self.input, &mut host);
+        self.is_stalled = !self.connection.wants_input();
+    }
+}
+
+struct TalkHost<'a> {
+    shell: &'a Rc<Shell>,
+    mailbox: &'a Rc<Mailbox>,
+}
+
+impl Host for TalkHost<'_> {
+    fn submit(&mut self, ticket: Ticket, command: Command) {
+        let waiter = Waiter::Resp(Rc::clone(self.mailbox), ticket);
+        self.shell.engine.borrow_mut().request(command, waiter);
+    }
+
+    fn catalog(&self) -> &Arc<Catalog> {
+        &self.shell.catalog
+    }
+
+    fn now(&self) -> Wall {
+        self.shell.engine.borrow().now().wall
+    }
+
+    fn facts(&self) -> ServerFacts {
+        facts(self.shell)
+    }
+
+    fn random(&mut self) -> u64 {
+        self.shell.random.borrow_mut().next_u64()
+    }
+}
+
+fn facts(shell: &Shell) -> ServerFacts {
+    let engine = shell.engine.borrow();
+    ServerFacts {
+        version: env!("CARGO_PKG_VERSION").into(),
+        node: shell.config.name.clone(),
+        process_id: std::process::id(),
+        port: shell.config.base_port + RESP_PORT,
+        uptime_seconds: shell.started.elapsed().as_secs(),
+        used_memory_bytes: super::facts::resident_bytes(),
+        memory_bytes_max: shell.config.memory_max.0,
+        requests: engine.node().stats().requests,
+        connections: shell.clients.counts().0,
+        clients: shell.clients.redis(),
+        disk_bytes: engine.store().stats().disk_bytes,
+    }
+}

@@ -1,0 +1,98 @@
+//! How a node ends: asked by a signal or by the end of the process that started it, drained, and marked as clean.
+
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::Shell;
+
+/// How long requests in flight may take to finish.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// What can ask a node to stop.
+pub struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+    parent: mpsc::UnboundedReceiver<()>,
+    /// Without a parent to watch, the channel must stay open.
+    _sender: mpsc::UnboundedSender<()>,
+}
+
+impl Stop {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listen(ends_with_parent: bool) -> anyhow::Result<Self> {
+        let (sender, parent) = mpsc::unbounded_channel();
+        if ends_with_parent {
+            let sender = sender.clone();
+            let watch = move || {
+                // Reads to the end, which comes when the parent is gone, however it ended.
+                drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+                // Nobody listens any more if the node is stopping already.
+                let _ = sender.send(());
+            };
+            let thread = std::thread::Builder::new().name("parent".into());
+            thread.spawn(watch).context("cannot watch the parent")?;
+        }
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            parent,
+            _sender: sender,
+        })
+    }
+
+    /// Waits for the first of them and says which it was.
+    pub async fn asked(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.parent.recv() => "the process that started it has ended",
+        }
+    }
+}
+
+/// Lets the requests in flight finish, then closes all connections. New requests are not accepted meanwhile.
+pub async fn drain(shell: &Rc<Shell>) {
+    shell.is_draining.set(true);
+    let started = Instant::now();
+    while shell.engine.borrow().requests_in_flight() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    // Sent only now: it ends connections that are idle, and those of Redis clients whatever they do.
+    shell.stopping.send_replace(true);
+    shell.clients.close_all();
+    while shell.clients.open() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    shell.engine.borrow_mut().links.close();
+    while shell.engine.borrow().node().in_flight() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Ends the core and closes the store.
+pub fn finish(shell: &Rc<Shell>) -> ExitCode {
+    // Nothing steps the core from here on: this thread runs nothing else.
+    match shell.engine.borrow_mut().stop() {
+        Ok(Some(_)) => {
+            tracing::info!("stopped cleanly");
+            ExitCode::SUCCESS
+        }
+        Ok(None) => {
+            tracing::warn!("stopped with work in flight: the next start is like one after a crash");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "the store did not close cleanly");
+            ExitCode::FAILURE
+        }
+    }
+}
