@@ -1,6 +1,8 @@
 //! One node's core: where the protocols meet. Inputs are handed to the operation, replica or protocol that they concern;
 //! what these ask of one another is done before the step ends.
 
+mod view;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,12 +18,11 @@ use crate::message::{self, Envelope, Message, PullReply, Refusal};
 use crate::mutants::{Mutant, active};
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::quorum::majority;
 use crate::rebuild::{self, Rebuild};
 use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
 use crate::site::{Local, Site};
-use crate::storage::{BootState, CleanMarker, Meta as StoredMeta, StoreOp, StoreReply};
+use crate::storage::{BootState, Meta as StoredMeta, StoreOp, StoreReply};
 use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
@@ -44,35 +45,6 @@ pub struct NodeConfig {
     pub catalog: Arc<Catalog>,
     /// Seeds every random choice of the node.
     pub seed: u64,
-}
-
-/// Plain counters, read by the shell when it is scraped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Requests begun.
-    pub requests: u64,
-    /// Requests turned away because too many were in flight.
-    pub busy: u64,
-    /// Commits asked of the store.
-    pub commits: u64,
-    /// Homes that a read found behind and sent what they lacked.
-    pub read_repairs: u64,
-    /// Strict reads that wrote back before they answered.
-    pub write_backs: u64,
-    /// Puts and updates signed anew above a stamp that they had not seen.
-    pub remints: u64,
-    /// Commands sent to a home.
-    pub forwards: u64,
-    /// Messages that were refused.
-    pub refusals: u64,
-    /// Messages dropped because their sender's ring differs.
-    pub wrong_epoch: u64,
-    /// Records merged from a rebuild.
-    pub rebuilt_records: u64,
-    /// Client puts that left a context above its bound.
-    pub contexts_over_limit: u64,
-    /// The largest context that a client put left, in entries.
-    pub context_entries_max: u64,
 }
 
 /// A node's core state.
@@ -147,115 +119,6 @@ impl Node {
     #[must_use]
     pub fn next_deadline(&self) -> Time {
         self.site.deadlines.next().min(self.housekeeping_at)
-    }
-
-    /// What a clean shutdown writes, once every commit is durable and no request is in flight; `None` if the store failed.
-    #[must_use]
-    pub fn clean_marker(&self) -> Option<CleanMarker> {
-        let marker = self
-            .site
-            .minter
-            .marker(self.site.clock.last(), self.boots.incarnation());
-        (!self.site.out_of_service).then_some(marker)
-    }
-
-    /// Whether this node can be relied on.
-    ///
-    /// # Errors
-    /// What it waits for, in words.
-    pub fn readiness(&self) -> Result<(), String> {
-        if self.site.out_of_service {
-            return Err("the store is out of service: restart the node".into());
-        }
-        if !self.site.is_clock_sound() {
-            return Err(format!(
-                "the clock is {} ms off its peers'",
-                self.site.peers.clock_skew_ms(self.site.now)
-            ));
-        }
-        if self.boots.is_waiting(&self.site) {
-            return Err("the other nodes have not confirmed yet that they know this node's last boot".into());
-        }
-        if let Some(&bucket) = self.replica.rebuilding().first() {
-            let name = self
-                .site
-                .catalog
-                .bucket(bucket)
-                .map_or_else(String::new, |bucket| bucket.name.to_string());
-            let percent = self.rebuild.progress(bucket).unwrap_or(0.0) * 100.0;
-            return Err(format!(
-                "bucket '{name}' is being rebuilt from the other nodes: {percent:.0} %"
-            ));
-        }
-        let up = 1 + self.site.peers.up().count();
-        let members = self.site.ring.members().len();
-        if up < usize::from(majority(members as u8)) {
-            return Err(format!(
-                "{up} of {members} nodes are connected, which is less than a majority"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Counters.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.site.stats
-    }
-
-    /// The ring that this node serves.
-    #[must_use]
-    pub fn ring(&self) -> &Arc<Ring> {
-        &self.site.ring
-    }
-
-    /// Operations, replica jobs and locks in flight: zero on an idle node.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.operations.len() + self.replica.in_flight() + self.site.locks.len()
-    }
-
-    /// Operations that this node coordinates now.
-    #[must_use]
-    pub fn operations_in_flight(&self) -> usize {
-        self.operations.len()
-    }
-
-    /// True if a connection to the peer is up, or it is this node.
-    #[must_use]
-    pub fn is_reachable(&self, node: NodeId) -> bool {
-        self.site.is_reachable(node)
-    }
-
-    /// The current actor's life, for `/v1/status`.
-    #[must_use]
-    pub fn life(&self) -> crate::id::Life {
-        self.site.minter.life()
-    }
-
-    /// This boot's number.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        self.boots.incarnation()
-    }
-
-    /// How far this node's clock is off the median of all, in milliseconds.
-    #[must_use]
-    pub fn clock_skew_ms(&self) -> i64 {
-        self.site.peers.clock_skew_ms(self.site.now)
-    }
-
-    /// False while this node's clock is too far off its peers': it neither signs nor lets keys expire (RULINGS 6).
-    #[must_use]
-    pub fn is_clock_sound(&self) -> bool {
-        self.site.is_clock_sound()
-    }
-
-    /// Buckets being rebuilt, with the share done, 0 to 1.
-    #[must_use]
-    pub fn rebuilding(&self) -> Vec<(BucketId, f64)> {
-        let share = |&bucket: &BucketId| (bucket, self.rebuild.progress(bucket).unwrap_or(0.0));
-        self.replica.rebuilding().iter().map(share).collect()
     }
 
     fn deadline_of(&self, command: &Command) -> Time {

@@ -9,22 +9,23 @@ use smallvec::SmallVec;
 
 use crate::bucket::{Bucket, Catalog};
 use crate::causality::Record;
+use crate::change::Change;
 use crate::command::Command;
+use crate::coordinator::Origin;
 use crate::coordinator::locks::KeyLocks;
-use crate::coordinator::{Event, Origin};
 use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
+use crate::event::Event;
 use crate::id::{BucketId, Life, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::life::Minter;
 use crate::limits::CLOCK_AHEAD_MS_MAX;
 use crate::message::{Envelope, Message, Read, ReadWant, Refusal, Refused, WriteRecords};
-use crate::node::Stats;
 use crate::outcome::Outcome;
 use crate::peers::Peers;
 use crate::random::Random;
-use crate::replica::Change;
 use crate::ring::{Ring, partition_of, placement_hash};
+use crate::stats::Stats;
 use crate::storage::{StoreHealth, StoreOp};
 use crate::time::{HlcClock, Now, Time, Wall};
 

@@ -1,5 +1,4 @@
 //! Small durable facts about this node, in a keyspace of their own.
-//!
 //! ```text
 //! key:   | 'i' | incarnation    | 'm' | clean marker    | 'p' node u32 BE | a peer's boots    | 'r' bucket u32 BE | rebuilding
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |

@@ -13,6 +13,7 @@ use twox_hash::XxHash3_64;
 
 use crate::bucket::{Bucket, Conflict};
 use crate::causality::{ClientContext, Payload, Record};
+use crate::change::{Change, Changed, Put as SignedPut, PutKind, Signed};
 use crate::command::{self, PutAction, PutContext, Ttl};
 use crate::coordinator::read_round::{ReadRound, RoundState};
 use crate::coordinator::spread::{Spread, SpreadState};
@@ -25,7 +26,6 @@ use crate::message::{ReadWant, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Certainty, Failure, Outcome, Written};
 use crate::quorum::{Home, Need};
-use crate::replica::change::{Change, Changed, Put as SignedPut, PutKind, Signed};
 use crate::ring::{partition_of, placement_hash};
 use crate::site::Site;
 use crate::time::{Hlc, Wall};

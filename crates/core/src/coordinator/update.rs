@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::causality::{Record, Stamp};
+use crate::change::{Change, Changed, Registers};
 use crate::command::UpdateKey;
 use crate::coordinator::read_round::RoundState;
 use crate::coordinator::spread::{Spread, SpreadState};
@@ -18,7 +19,6 @@ use crate::limits::REMINTS_MAX;
 use crate::message::WriteResult;
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome};
 use crate::quorum::Need;
-use crate::replica::change::{Change, Changed, Registers};
 use crate::site::Site;
 use crate::time::Hlc;
 

@@ -4,10 +4,17 @@
 use std::sync::Arc;
 
 use crate::causality::Record;
+use crate::effect::Notice;
+use crate::event::Event;
+use crate::id::{BucketId, PartitionId};
 use crate::key::RecordKey;
-use crate::message::ReadAnswer;
-use crate::replica::service::Asker;
-use crate::storage::StoreError;
+use crate::message::{Message, ReadAnswer, ReadReply, ReadWant, Refusal};
+use crate::mutants::{Mutant, active};
+use crate::replica::held::{CommitId, Current, Held, JobId};
+use crate::replica::service::{Asker, Awaited, Job, Replica, class_of};
+use crate::site::Site;
+use crate::storage::{Page, StoreError, StoreOp};
+use crate::time::Hlc;
 
 /// A read that waits for the store or for commits.
 #[derive(Debug)]
@@ -47,6 +54,166 @@ impl ReadJob {
             Ok(record) => self.add(key, record),
             Err(StoreError::Damaged) => self.answer.damaged.push(key),
             Err(StoreError::DiskFull | StoreError::OutOfService) => self.failed = true,
+        }
+    }
+}
+
+impl Replica {
+    /// Reads; answers the asker with a `ReadAnswer` or refuses.
+    pub fn read(&mut self, asker: Asker, want: ReadWant, site: &mut Site) {
+        let mut job = ReadJob::new(asker);
+        let id = self.new_job_id();
+        match want {
+            ReadWant::Records(keys) => {
+                for key in keys {
+                    self.note_bucket(&mut job, key.partition(), key.bucket());
+                    self.read_record(id, &mut job, key, site);
+                }
+            }
+            ReadWant::Range {
+                range,
+                records_max,
+                bytes_max,
+            } => {
+                let class = class_of(range.bucket, site);
+                job.answer.rebuilding = self.rebuilding.contains(&range.bucket);
+                let of_bucket = self.cleared.iter().filter(|entry| entry.0.1 == range.bucket);
+                job.answer.cleared = of_bucket
+                    .map(|(&(partition, bucket), &at)| (partition, bucket, at))
+                    .collect();
+                job.awaited = 1;
+                let bytes_max = bytes_max as usize;
+                let token = site.ask_store(StoreOp::Scan {
+                    range,
+                    class,
+                    records_max,
+                    bytes_max,
+                });
+                self.awaited.insert(token, Awaited::ReadPage(id));
+            }
+        }
+        if job.awaited == 0 {
+            self.answer_read(job, site);
+        } else {
+            self.jobs.insert(id, Job::Read(job));
+        }
+    }
+
+    pub(super) fn read_record(&mut self, id: JobId, job: &mut ReadJob, key: RecordKey, site: &mut Site) {
+        if let Some(held) = self.held.find(&key)
+            && let Current::Known(record) = &held.current
+        {
+            let commit = self.unanswered_commit_of(held);
+            job.add(key, record.clone());
+            if let Some(commit) = commit {
+                job.awaited += 1;
+                self.waiting_for_commit.entry(commit).or_default().push(id);
+            }
+            return;
+        }
+        let class = class_of(key.bucket(), site);
+        job.awaited += 1;
+        let token = site.ask_store(StoreOp::Get {
+            key: key.clone(),
+            class,
+        });
+        self.awaited.insert(token, Awaited::ReadRecord(id, key));
+    }
+
+    /// The commit that the held state waits for, if it is not durable.
+    pub(super) fn unanswered_commit_of(&self, held: &Held) -> Option<CommitId> {
+        let commit = held.last_commit;
+        (self.unanswered.contains(&commit) && !active(Mutant::ReadUndurable)).then_some(commit)
+    }
+
+    /// Makes a read wait for one thing more.
+    pub(super) fn wait_for_commit(&mut self, id: JobId, commit: Option<CommitId>) {
+        if let (Some(commit), Some(Job::Read(job))) = (commit, self.jobs.get_mut(&id)) {
+            job.awaited += 1;
+            self.waiting_for_commit.entry(commit).or_default().push(id);
+        }
+    }
+
+    /// What the answer must say of the partition and bucket that it touches.
+    pub(super) fn note_bucket(&self, job: &mut ReadJob, partition: PartitionId, bucket: BucketId) {
+        job.answer.rebuilding |= self.rebuilding.contains(&bucket);
+        if let Some(&at) = self.cleared.get(&(partition, bucket)) {
+            let entry = (partition, bucket, at);
+            if !job.answer.cleared.contains(&entry) {
+                job.answer.cleared.push(entry);
+            }
+        }
+    }
+
+    pub(super) fn on_page(&mut self, id: JobId, page: Option<Page>, site: &mut Site) {
+        // Commits of one bucket are answered in order: the last one speaks for all that the page may show.
+        let records = page.iter().flat_map(|page| &page.records);
+        let held = records.filter_map(|record| self.held.find(&record.0));
+        let commit = held.filter_map(|held| self.unanswered_commit_of(held)).max();
+        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let Some(page) = page else {
+            job.failed = true;
+            self.progress_read(id, site, |_| {});
+            return;
+        };
+        job.answer.complete_up_to = page.next;
+        for key in page.damaged {
+            site.notice(Notice::DamagedRecord { key: key.clone() });
+            job.answer.damaged.push(key);
+        }
+        for (key, record) in page.records {
+            let cleared_at = self
+                .cleared
+                .get(&(key.partition(), key.bucket()))
+                .copied()
+                .unwrap_or(Hlc::ZERO);
+            let is_gone = record.as_lww().is_some_and(|lww| lww.highest() <= cleared_at);
+            if !is_gone || key.is_partition_head() {
+                job.answer.records.push((key, record));
+            }
+        }
+        self.wait_for_commit(id, commit);
+        self.progress_read(id, site, |_| {});
+    }
+
+    /// One awaited part of a read has come.
+    pub(super) fn progress_read(&mut self, id: JobId, site: &mut Site, add: impl FnOnce(&mut ReadJob)) {
+        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        add(job);
+        job.awaited = job.awaited.saturating_sub(1);
+        if job.awaited == 0
+            && let Some(Job::Read(job)) = self.jobs.remove(&id)
+        {
+            self.answer_read(job, site);
+        }
+    }
+
+    pub(super) fn answer_read(&self, mut job: ReadJob, site: &mut Site) {
+        let Asker { node, op, attempt } = job.asker;
+        if job.failed || (site.out_of_service && !active(Mutant::ReadUndurable)) {
+            if node == site.id {
+                site.notify(op, Event::Refused(node, Refusal::CannotMint));
+            } else {
+                site.refuse(node, Some(op), Refusal::CannotMint);
+            }
+            return;
+        }
+        job.answer.records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if node == site.id {
+            site.notify(op, Event::Read(node, attempt, job.answer));
+        } else {
+            site.send(
+                &[node],
+                Message::ReadReply(ReadReply {
+                    op,
+                    attempt,
+                    answer: job.answer,
+                }),
+            );
         }
     }
 }

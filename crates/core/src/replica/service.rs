@@ -8,19 +8,19 @@ use smallvec::SmallVec;
 
 use crate::bucket::{Durability, StorageClass};
 use crate::causality::Record;
-use crate::coordinator::Event;
+use crate::change::{self, Change, Changed};
 use crate::effect::Notice;
+use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::map::FastMap;
-use crate::message::{Message, ReadReply, ReadWant, Refusal, WriteReply, WriteResult};
+use crate::message::{Message, WriteReply, WriteResult};
 use crate::mutants::{Mutant, active};
-use crate::replica::change::{self, Change, Changed};
-use crate::replica::held::{CommitId, Current, Held, HeldRecords, JobId};
+use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
 use crate::replica::reads::ReadJob;
 use crate::replica::writes::{Purpose, WriteJob};
 use crate::site::Site;
-use crate::storage::{Page, StoreError, StoreOp, StoreReply, Write};
+use crate::storage::{StoreError, StoreOp, StoreReply, Write};
 use crate::time::Hlc;
 
 /// Who asked the replica for something.
@@ -36,7 +36,7 @@ pub struct Asker {
 
 /// What a store effect was for.
 #[derive(Debug)]
-enum Awaited {
+pub(super) enum Awaited {
     Load(RecordKey),
     ReadRecord(JobId, RecordKey),
     ReadPage(JobId),
@@ -44,7 +44,7 @@ enum Awaited {
 }
 
 #[derive(Debug)]
-enum Job {
+pub(super) enum Job {
     Read(ReadJob),
     Write(WriteJob),
 }
@@ -52,21 +52,21 @@ enum Job {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Replica {
-    held: HeldRecords,
-    awaited: FastMap<Token, Awaited>,
-    jobs: FastMap<JobId, Job>,
-    next_job: JobId,
-    last_commit: CommitId,
+    pub(super) held: HeldRecords,
+    pub(super) awaited: FastMap<Token, Awaited>,
+    pub(super) jobs: FastMap<JobId, Job>,
+    pub(super) next_job: JobId,
+    pub(super) last_commit: CommitId,
     /// Commits that are not answered. Those of buffered buckets are answered before older ones of synced buckets are
     /// durable, so the newest answer says nothing of the others.
-    unanswered: BTreeSet<CommitId>,
+    pub(super) unanswered: BTreeSet<CommitId>,
     /// Jobs that wait for a commit to become durable.
-    waiting_for_commit: BTreeMap<CommitId, SmallVec<[JobId; 1]>>,
+    pub(super) waiting_for_commit: BTreeMap<CommitId, SmallVec<[JobId; 1]>>,
     /// `cleared_at` of each partition of each `lww` bucket, where there is one.
-    cleared: BTreeMap<(PartitionId, BucketId), Hlc>,
-    rebuilding: BTreeSet<BucketId>,
+    pub(super) cleared: BTreeMap<(PartitionId, BucketId), Hlc>,
+    pub(super) rebuilding: BTreeSet<BucketId>,
     /// Pages of rebuilds that are not durable yet.
-    rebuild_jobs: usize,
+    pub(super) rebuild_jobs: usize,
 }
 
 impl Replica {
@@ -81,46 +81,6 @@ impl Replica {
             cleared,
             rebuilding: rebuilding.into_iter().collect(),
             ..Self::default()
-        }
-    }
-
-    /// Reads; answers the asker with a `ReadAnswer` or refuses.
-    pub fn read(&mut self, asker: Asker, want: ReadWant, site: &mut Site) {
-        let mut job = ReadJob::new(asker);
-        let id = self.new_job_id();
-        match want {
-            ReadWant::Records(keys) => {
-                for key in keys {
-                    self.note_bucket(&mut job, key.partition(), key.bucket());
-                    self.read_record(id, &mut job, key, site);
-                }
-            }
-            ReadWant::Range {
-                range,
-                records_max,
-                bytes_max,
-            } => {
-                let class = class_of(range.bucket, site);
-                job.answer.rebuilding = self.rebuilding.contains(&range.bucket);
-                let of_bucket = self.cleared.iter().filter(|entry| entry.0.1 == range.bucket);
-                job.answer.cleared = of_bucket
-                    .map(|(&(partition, bucket), &at)| (partition, bucket, at))
-                    .collect();
-                job.awaited = 1;
-                let bytes_max = bytes_max as usize;
-                let token = site.ask_store(StoreOp::Scan {
-                    range,
-                    class,
-                    records_max,
-                    bytes_max,
-                });
-                self.awaited.insert(token, Awaited::ReadPage(id));
-            }
-        }
-        if job.awaited == 0 {
-            self.answer_read(job, site);
-        } else {
-            self.jobs.insert(id, Job::Read(job));
         }
     }
 
@@ -222,127 +182,9 @@ impl Replica {
         self.jobs.len() + self.held.len() + self.awaited.len() + self.waiting_for_commit.len()
     }
 
-    fn new_job_id(&mut self) -> JobId {
+    pub(super) fn new_job_id(&mut self) -> JobId {
         self.next_job += 1;
         self.next_job
-    }
-
-    fn read_record(&mut self, id: JobId, job: &mut ReadJob, key: RecordKey, site: &mut Site) {
-        if let Some(held) = self.held.find(&key)
-            && let Current::Known(record) = &held.current
-        {
-            let commit = self.unanswered_commit_of(held);
-            job.add(key, record.clone());
-            if let Some(commit) = commit {
-                job.awaited += 1;
-                self.waiting_for_commit.entry(commit).or_default().push(id);
-            }
-            return;
-        }
-        let class = class_of(key.bucket(), site);
-        job.awaited += 1;
-        let token = site.ask_store(StoreOp::Get {
-            key: key.clone(),
-            class,
-        });
-        self.awaited.insert(token, Awaited::ReadRecord(id, key));
-    }
-
-    /// The commit that the held state waits for, if it is not durable.
-    fn unanswered_commit_of(&self, held: &Held) -> Option<CommitId> {
-        let commit = held.last_commit;
-        (self.unanswered.contains(&commit) && !active(Mutant::ReadUndurable)).then_some(commit)
-    }
-
-    /// Makes a read wait for one thing more.
-    fn wait_for_commit(&mut self, id: JobId, commit: Option<CommitId>) {
-        if let (Some(commit), Some(Job::Read(job))) = (commit, self.jobs.get_mut(&id)) {
-            job.awaited += 1;
-            self.waiting_for_commit.entry(commit).or_default().push(id);
-        }
-    }
-
-    /// What the answer must say of the partition and bucket that it touches.
-    fn note_bucket(&self, job: &mut ReadJob, partition: PartitionId, bucket: BucketId) {
-        job.answer.rebuilding |= self.rebuilding.contains(&bucket);
-        if let Some(&at) = self.cleared.get(&(partition, bucket)) {
-            let entry = (partition, bucket, at);
-            if !job.answer.cleared.contains(&entry) {
-                job.answer.cleared.push(entry);
-            }
-        }
-    }
-
-    fn on_page(&mut self, id: JobId, page: Option<Page>, site: &mut Site) {
-        // Commits of one bucket are answered in order: the last one speaks for all that the page may show.
-        let records = page.iter().flat_map(|page| &page.records);
-        let held = records.filter_map(|record| self.held.find(&record.0));
-        let commit = held.filter_map(|held| self.unanswered_commit_of(held)).max();
-        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Some(page) = page else {
-            job.failed = true;
-            self.progress_read(id, site, |_| {});
-            return;
-        };
-        job.answer.complete_up_to = page.next;
-        for key in page.damaged {
-            site.notice(Notice::DamagedRecord { key: key.clone() });
-            job.answer.damaged.push(key);
-        }
-        for (key, record) in page.records {
-            let cleared_at = self
-                .cleared
-                .get(&(key.partition(), key.bucket()))
-                .copied()
-                .unwrap_or(Hlc::ZERO);
-            let is_gone = record.as_lww().is_some_and(|lww| lww.highest() <= cleared_at);
-            if !is_gone || key.is_partition_head() {
-                job.answer.records.push((key, record));
-            }
-        }
-        self.wait_for_commit(id, commit);
-        self.progress_read(id, site, |_| {});
-    }
-
-    /// One awaited part of a read has come.
-    fn progress_read(&mut self, id: JobId, site: &mut Site, add: impl FnOnce(&mut ReadJob)) {
-        let Some(Job::Read(job)) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        add(job);
-        job.awaited = job.awaited.saturating_sub(1);
-        if job.awaited == 0
-            && let Some(Job::Read(job)) = self.jobs.remove(&id)
-        {
-            self.answer_read(job, site);
-        }
-    }
-
-    fn answer_read(&self, mut job: ReadJob, site: &mut Site) {
-        let Asker { node, op, attempt } = job.asker;
-        if job.failed || (site.out_of_service && !active(Mutant::ReadUndurable)) {
-            if node == site.id {
-                site.notify(op, Event::Refused(node, Refusal::CannotMint));
-            } else {
-                site.refuse(node, Some(op), Refusal::CannotMint);
-            }
-            return;
-        }
-        job.answer.records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        if node == site.id {
-            site.notify(op, Event::Read(node, attempt, job.answer));
-        } else {
-            site.send(
-                &[node],
-                Message::ReadReply(ReadReply {
-                    op,
-                    attempt,
-                    answer: job.answer,
-                }),
-            );
-        }
     }
 
     fn write(&mut self, asker: Option<Asker>, purpose: Purpose, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
@@ -578,7 +420,7 @@ impl Replica {
     }
 }
 
-fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
+pub(super) fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
     site.catalog
         .bucket(bucket)
         .map_or(StorageClass::Disk, |bucket| bucket.storage)

@@ -4,9 +4,9 @@
 use smallvec::SmallVec;
 
 use crate::causality::Stamp;
+use crate::change::Change;
 use crate::key::RecordKey;
 use crate::message::WriteResult;
-use crate::replica::change::Change;
 use crate::replica::service::Asker;
 
 /// What a write is for.

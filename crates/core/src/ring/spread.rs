@@ -1,14 +1,11 @@
-//! How evenly the homes of one partition must be spread: over data centres first, then over the racks of each, as evenly
-//! as there is room. With `n` copies over places of some sizes every place takes the same number, as far as it has
-//! nodes, and the rest goes one each to some of those that have room:
+//! How evenly a partition's homes must be spread: over data centres, then over the racks of each, as far as there is room;
+//! what is left over goes one each to those that have room. A set is admitted if this flow can route it.
 //!
 //! ```text
 //! copies ─┬─ base of each rack ───────────────────────────→ rack ─→ nodes
 //!         ├─ extras of each data centre ── one each ─────→ rack ─→ nodes
 //!         └─ extras of the partition ──── one each → data centre ── one → rack ─→ nodes
 //! ```
-//!
-//! A set of homes is admitted if this flow can route it; if it can and is too small, some node can be added.
 
 use std::collections::BTreeMap;
 

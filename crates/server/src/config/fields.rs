@@ -28,10 +28,16 @@ pub struct Field {
     /// What it may hold.
     pub kind: Kind,
     /// Its default, as it would be written; empty if there is none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds docs/configuration.md against it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a test holds docs/configuration.md against it")
+    )]
     pub default: &'static str,
     /// What it is for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds docs/configuration.md against it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a test holds docs/configuration.md against it")
+    )]
     pub meaning: &'static str,
 }
 

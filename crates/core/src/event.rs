@@ -1,0 +1,30 @@
+//! What an operation is told: answers of replicas and of other nodes, losses, and time.
+
+use crate::change::Changed;
+use crate::id::NodeId;
+use crate::key::RecordKey;
+use crate::message::{ReadAnswer, Refusal, WriteResult};
+use crate::outcome::Outcome;
+
+/// What can happen to an operation.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A replica answered a read: which node, which of the operation's reads, what it holds.
+    Read(NodeId, u16, ReadAnswer),
+    /// A replica answered a write: which node, which of the operation's writes, how.
+    Wrote(NodeId, u16, WriteResult),
+    /// The local replica made the changes asked for; they are not durable yet.
+    Changed(Vec<(RecordKey, Changed)>),
+    /// A node did nothing with what it was asked.
+    Refused(NodeId, Refusal),
+    /// A home ran a forwarded command.
+    Forwarded(NodeId, Outcome),
+    /// A connection was lost.
+    PeerDown(NodeId),
+    /// The key's lock is held now.
+    LockGranted,
+    /// A part of a batch is done.
+    Child(usize, Outcome),
+    /// Its time is up.
+    Deadline,
+}

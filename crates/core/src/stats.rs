@@ -1,0 +1,30 @@
+//! What a node counts of its own work.
+
+/// Plain counters, read by the shell when it is scraped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests begun.
+    pub requests: u64,
+    /// Requests turned away because too many were in flight.
+    pub busy: u64,
+    /// Commits asked of the store.
+    pub commits: u64,
+    /// Homes that a read found behind and sent what they lacked.
+    pub read_repairs: u64,
+    /// Strict reads that wrote back before they answered.
+    pub write_backs: u64,
+    /// Puts and updates signed anew above a stamp that they had not seen.
+    pub remints: u64,
+    /// Commands sent to a home.
+    pub forwards: u64,
+    /// Messages that were refused.
+    pub refusals: u64,
+    /// Messages dropped because their sender's ring differs.
+    pub wrong_epoch: u64,
+    /// Records merged from a rebuild.
+    pub rebuilt_records: u64,
+    /// Client puts that left a context above its bound.
+    pub contexts_over_limit: u64,
+    /// The largest context that a client put left, in entries.
+    pub context_entries_max: u64,
+}
