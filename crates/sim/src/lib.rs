@@ -8,6 +8,7 @@ pub mod faults;
 pub mod history;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+pub mod rate;
 pub mod run;
 pub mod scenario;
 pub mod sweep;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use torc_sim::run::run;
 use torc_sim::sweep::sweep;
 
-const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N";
+const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N | rate";
 /// Failing seeds are named up to this many; more say nothing new.
 const FAILURES_MAX: usize = 20;
 
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             println!("{:016x}", run(seed, false).hash);
             ExitCode::SUCCESS
         }
+        (Some("rate"), ..) => rate_command(),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -81,6 +82,40 @@ fn sweep_command(first: u64, seeds: u64) -> ExitCode {
         println!("to see one again: cargo xtask repro {}", failed[0]);
         ExitCode::FAILURE
     }
+}
+
+/// Steps per second of CPU time; the best of several rounds, since other processes only ever take time away.
+fn rate_command() -> ExitCode {
+    const STEPS: u64 = 2_000_000;
+    const ROUNDS: u64 = 5;
+    let mut best = 0.0_f64;
+    for round in 0..ROUNDS {
+        let before = cpu_seconds();
+        let rate = torc_sim::rate::measure(STEPS, round);
+        let seconds = cpu_seconds() - before;
+        let steps = rate.steps as f64 / seconds;
+        println!(
+            "{steps:.0} steps and {:.0} requests per CPU-second",
+            rate.requests as f64 / seconds
+        );
+        best = best.max(steps);
+    }
+    println!("best of {ROUNDS}: {best:.0} steps per CPU-second, three nodes");
+    ExitCode::SUCCESS
+}
+
+/// CPU time that this process has used, in seconds, as Linux counts it; wall-clock time elsewhere.
+fn cpu_seconds() -> f64 {
+    let schedstat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanoseconds: Option<f64> = schedstat.split(' ').next().and_then(|word| word.parse().ok());
+    nanoseconds.map_or_else(
+        || {
+            std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0.0, |since| since.as_secs_f64())
+        },
+        |nanoseconds| nanoseconds / 1e9,
+    )
 }
 
 /// Prints who caught which planted bug; fails if one was not caught.

@@ -343,6 +343,12 @@ impl Disk {
         self.damaged.contains(key)
     }
 
+    /// What a damaged record held.
+    #[must_use]
+    pub fn damaged_record(&self, key: &RecordKey) -> Option<&Arc<Record>> {
+        self.believed.get(key)
+    }
+
     /// Names of all records that reads see, of disk and of memory buckets.
     #[must_use]
     pub fn all_names(&self) -> Vec<RecordKey> {

@@ -280,10 +280,18 @@ impl World {
         self.schedule(self.now_us + down_us, Event::Boot(host, boot));
     }
 
-    /// Everything that a host is believed to hold.
+    /// Everything that a host is believed to hold, damaged records with what they held: a disk that is replaced ends the
+    /// damage, and whoever read around it goes on without knowing what is gone.
     fn all_believed(&self, host: usize) -> Records {
-        let names = self.hosts[host].disk.all_names().into_iter();
-        let believed = names.filter_map(|key| self.believed(host, &key).cloned().map(|record| (key, record)));
+        let disk = &self.hosts[host].disk;
+        let believed = disk.all_names().into_iter().filter_map(|key| {
+            let record = if disk.is_damaged(&key) {
+                disk.damaged_record(&key)
+            } else {
+                self.believed(host, &key)
+            };
+            record.cloned().map(|record| (key, record))
+        });
         believed.collect()
     }
 }
