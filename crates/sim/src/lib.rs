@@ -9,6 +9,7 @@ pub mod history;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod rate;
+pub mod redis;
 pub mod run;
 pub mod scenario;
 pub mod sweep;

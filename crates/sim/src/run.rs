@@ -16,6 +16,7 @@ use crate::checkers::{
 use crate::clients::Clients;
 use crate::faults::Faults;
 use crate::history::{Fate, History, KeyId, Shown};
+use crate::redis::RedisClients;
 use crate::scenario::Scenario;
 use crate::world::disk::SyncMode;
 use crate::world::lifecycle::Death;
@@ -82,6 +83,7 @@ struct Run {
     world: World,
     history: History,
     clients: Clients,
+    redis: RedisClients,
     faults: Faults,
     dots: Dots,
     hostile_until_us: u64,
@@ -94,6 +96,7 @@ impl Run {
         let hostile_until_us = world.scenario.hostile_us;
         Self {
             clients: Clients::new(&mut world, &history, hostile_until_us),
+            redis: RedisClients::new(&mut world, hostile_until_us),
             faults: Faults::new(&mut world, hostile_until_us),
             world,
             history,
@@ -119,6 +122,7 @@ impl Run {
                     self.clients
                         .on_alarm(client, wait, &mut self.history, &mut self.world)?;
                 }
+                Some(Alarm::Redis(client, wait)) => self.redis.on_alarm(client, wait, &mut self.world)?,
                 Some(Alarm::Fault) => self.faults.strike(&self.history, &mut self.world),
                 Some(Alarm::Mend(index)) => self.faults.mend(index, &mut self.world),
             }
@@ -143,11 +147,15 @@ impl Run {
     fn on_happening(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
             Happening::Replied(request, outcome) => {
+                if let Some(judged) = self.redis.on_reply(request, &outcome, &mut self.world) {
+                    return judged;
+                }
                 self.last_reply = Some((request, outcome.clone()));
                 self.clients
                     .on_reply(request, outcome, &mut self.history, &mut self.world)
             }
             Happening::HungUp(request) => {
+                self.redis.on_hung_up(request, &mut self.world);
                 self.clients.on_hung_up(request, &mut self.history, &mut self.world);
                 Ok(())
             }
@@ -161,6 +169,11 @@ impl Run {
                 before,
                 is_silent,
             } => {
+                for (name, record) in &before {
+                    if self.world.believed(host, name) != Some(record) {
+                        self.redis.on_lost(name);
+                    }
+                }
                 self.history.on_lost(host, &before, is_silent, &self.world);
                 Ok(())
             }
@@ -230,6 +243,7 @@ impl Run {
 
     fn is_whole(&self) -> bool {
         self.clients.are_done()
+            && self.redis.are_done()
             && self
                 .world
                 .hosts

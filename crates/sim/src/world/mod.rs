@@ -115,6 +115,8 @@ pub enum Event {
 pub enum Alarm {
     /// A client, and which of its waits this is.
     Client(usize, u64),
+    /// A Redis client, and which of its waits this is.
+    Redis(usize, u64),
     /// The next fault begins.
     Fault,
     /// A fault ends; which one.
