@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use torc_core::causality::Value;
-use torc_core::command::{self, Batch, Command, Get, Options, PutAction, PutContext, Ttl};
+use torc_core::command::{
+    self, Batch, Command, Get, Keys, KeysStart, KeysWant, List, Options, PutAction, PutContext, Ttl,
+};
 use torc_core::id::{ClientRequestId, RequestId};
-use torc_core::outcome::{Certainty, Failure, Found, Outcome};
+use torc_core::outcome::{Certainty, Failure, Found, Listed, Outcome};
 use torc_core::quorum::QuorumSize;
 
 use crate::chance::Chance;
 use crate::checkers::quorums::StrictRead;
 use crate::checkers::{Violation, acknowledged, bounds, durable_reads, expiry, outcomes, quorums, request_ids};
-use crate::history::{Fate, History, KeyId, Put, PutId, Shown, answers_of, value_of};
+use crate::history::{Fate, History, Key, KeyId, Put, PutId, Shown, answers_of, value_of};
 use crate::world::{Alarm, Event, World};
 
 /// How long a client waits beyond a request's timeout before it hangs up, in microseconds.
@@ -36,6 +39,8 @@ struct Token {
 enum Part {
     Get { key: KeyId, r: u8, strict: bool },
     Put(PutId),
+    List,
+    Keys,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +183,9 @@ impl Clients {
                     );
                 }
                 (Part::Put(id), Outcome::Failed(failure)) => self.on_failed(client, *id, &failure, history, world),
-                (Part::Get { .. }, Outcome::Failed(_)) => {}
+                (Part::List, Outcome::Listed(page)) => self.on_listed(&busy, &page, history, world)?,
+                (Part::Keys, Outcome::Keys(_)) => {}
+                (Part::Get { .. } | Part::List | Part::Keys, Outcome::Failed(_)) => {}
                 (part, outcome) => {
                     return Violation::new("outcomes", format!("{part:?} was answered {outcome:?}"));
                 }
@@ -220,6 +227,20 @@ impl Clients {
                     saw: shown.puts,
                 },
             );
+        }
+        Ok(())
+    }
+
+    fn on_listed(&self, busy: &Busy, page: &Listed, history: &History, world: &World) -> Result<(), Violation> {
+        for item in &page.items {
+            let is_it = |key: &Key| key.keeps_siblings() && key.target.key == item.key && key.target.sort == item.sort;
+            let Some(key) = history.keys.iter().position(is_it) else {
+                return Violation::new("listing", format!("{item:?} was never written"));
+            };
+            let shown = Shown::of(&item.found);
+            outcomes::check(history, key, &shown)?;
+            expiry::check(history, key, &shown, world)?;
+            durable_reads::check(history, key, &shown, busy.sent_us, world)?;
         }
         Ok(())
     }
@@ -317,6 +338,9 @@ impl Clients {
         let own = self.chance.percent(load.own_quorums);
         let n = history.keys[key].n;
         let own = own.then(|| QuorumSize::Count(self.chance.between(1, u64::from(n)) as u8));
+        if self.chance.percent(4) {
+            return self.draw_listing(key, timeout_ms, history);
+        }
         if self.chance.percent(40) {
             let options = Options {
                 read: own,
@@ -357,6 +381,36 @@ impl Clients {
             put_command(id, self.put_options(id, timeout_ms, history), history),
             Part::Put(id),
         )
+    }
+
+    /// Sort keys of a key, or a page of the bucket.
+    fn draw_listing(&mut self, key: KeyId, timeout_ms: u64, history: &History) -> (Command, Part) {
+        let bucket = history.keys[0].bucket.id;
+        let options = Options {
+            timeout_ms: Some(timeout_ms as u32),
+            ..Options::default()
+        };
+        if self.chance.percent(50) {
+            let (start, want) = (KeysStart::Beginning, KeysWant::Records(3));
+            return (
+                Command::Keys(Keys {
+                    bucket,
+                    start,
+                    want,
+                    options,
+                }),
+                Part::Keys,
+            );
+        }
+        let list = List {
+            bucket,
+            key: history.keys[key].target.key.clone(),
+            prefix: Bytes::new(),
+            start: Bytes::new(),
+            limit: self.chance.between(1, 3) as u32,
+            options,
+        };
+        (Command::List(list), Part::List)
     }
 
     /// The context that the next put carries: the client's own, another's, or none.

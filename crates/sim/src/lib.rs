@@ -6,6 +6,7 @@ pub mod checkers;
 pub mod clients;
 pub mod faults;
 pub mod history;
+mod last_look;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod rate;

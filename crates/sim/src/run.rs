@@ -3,11 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use torc_core::command::{Command, Get, Options};
 use torc_core::effect::Notice;
 use torc_core::id::RequestId;
 use torc_core::outcome::Outcome;
-use torc_core::quorum::QuorumSize;
 
 use crate::checkers::dots::Dots;
 use crate::checkers::{
@@ -15,7 +13,7 @@ use crate::checkers::{
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
-use crate::history::{Fate, History, KeyId, Shown};
+use crate::history::{Fate, History, Shown};
 use crate::redis::RedisClients;
 use crate::scenario::Scenario;
 use crate::world::disk::SyncMode;
@@ -28,8 +26,6 @@ const CLOCKS_SETTLE_US: u64 = 45_000_000;
 const REBUILD_US_MAX: u64 = 200_000_000;
 /// A run with more steps than this does not end.
 const STEPS_MAX: u64 = 3_000_000;
-/// How often a last read is tried.
-const LAST_READS_MAX: usize = 12;
 
 /// What became of a seed.
 #[derive(Debug)]
@@ -79,15 +75,16 @@ pub fn run(seed: u64, keeps_words: bool) -> Report {
     }
 }
 
-struct Run {
-    world: World,
-    history: History,
+/// A seed being run.
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) history: History,
     clients: Clients,
     redis: RedisClients,
     faults: Faults,
     dots: Dots,
     hostile_until_us: u64,
-    last_reply: Option<(RequestId, Outcome)>,
+    pub(crate) last_reply: Option<(RequestId, Outcome)>,
 }
 
 impl Run {
@@ -110,7 +107,8 @@ impl Run {
         self.go_on_until(self.hostile_until_us)?;
         self.calm()?;
         let shown = self.read_everything()?;
-        self.judge(&shown)
+        self.judge(&shown)?;
+        self.list_everything(&shown)
     }
 
     /// Lets everything happen until a time.
@@ -135,7 +133,7 @@ impl Run {
     }
 
     /// Looks at what the last event brought about.
-    fn look(&mut self) -> Result<(), Violation> {
+    pub(crate) fn look(&mut self) -> Result<(), Violation> {
         while !self.world.happenings.is_empty() {
             for happening in std::mem::take(&mut self.world.happenings) {
                 self.on_happening(happening)?;
@@ -215,7 +213,7 @@ impl Run {
     }
 
     /// Waits until everybody is ready and every client has its answer.
-    fn become_whole(&mut self) -> Result<(), Violation> {
+    pub(crate) fn become_whole(&mut self) -> Result<(), Violation> {
         let give_up_us = self.world.now_us + REBUILD_US_MAX;
         while !self.is_whole() {
             if self.world.now_us > give_up_us {
@@ -226,7 +224,7 @@ impl Run {
         Ok(())
     }
 
-    fn go_on_for(&mut self, us: u64) -> Result<(), Violation> {
+    pub(crate) fn go_on_for(&mut self, us: u64) -> Result<(), Violation> {
         self.go_on_until(self.world.now_us + us)
     }
 
@@ -263,59 +261,6 @@ impl Run {
             }
         }
         words
-    }
-
-    /// Reads every key twice: at one home, which mends the others, then at all.
-    fn read_everything(&mut self) -> Result<Vec<Shown>, Violation> {
-        for key in 0..self.history.keys.len() {
-            self.read(key, QuorumSize::One)?;
-        }
-        // Mending a damaged record may show its home that it has forgotten something: then it rebuilds.
-        self.go_on_for(1_000_000)?;
-        self.become_whole()?;
-        for key in 0..self.history.keys.len() {
-            self.read(key, QuorumSize::One)?;
-        }
-        self.go_on_for(1_000_000)?;
-        let mut all = Vec::new();
-        for key in 0..self.history.keys.len() {
-            all.push(self.read(key, QuorumSize::All)?);
-        }
-        self.go_on_for(6_000_000)?;
-        Ok(all)
-    }
-
-    fn read(&mut self, key: KeyId, r: QuorumSize) -> Result<Shown, Violation> {
-        let mut last = None;
-        for round in 0..LAST_READS_MAX {
-            let host = (key + round) % self.world.hosts.len();
-            let options = Options {
-                read: Some(r),
-                timeout_ms: Some(2_000),
-                ..Options::default()
-            };
-            let target = self.history.keys[key].target.clone();
-            let Some(request) = self.world.request(host, Command::Get(Get { target, options })) else {
-                continue;
-            };
-            let give_up_us = self.world.now_us + 3_000_000;
-            self.look()?;
-            while self.world.now_us < give_up_us && self.last_reply.as_ref().is_none_or(|last| last.0 != request) {
-                self.go_on_for(5_000)?;
-            }
-            match self.last_reply.take() {
-                Some((answered, Outcome::Found(found))) if answered == request => return Ok(Shown::of(&found)),
-                other => last = other,
-            }
-            self.go_on_for(500_000)?;
-        }
-        Violation::new(
-            "availability",
-            format!(
-                "{:?} can't be read at {r:?} at rest: {last:?}",
-                self.history.keys[key].name
-            ),
-        )
     }
 
     fn judge(&mut self, shown: &[Shown]) -> Result<(), Violation> {

@@ -9,6 +9,7 @@ pub mod dots;
 pub mod durability;
 pub mod durable_reads;
 pub mod expiry;
+pub mod listing;
 pub mod outcomes;
 pub mod quorums;
 pub mod request_ids;
