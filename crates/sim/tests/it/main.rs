@@ -1,0 +1,3 @@
+//! The simulator itself: one seed is one run.
+
+mod replay;
