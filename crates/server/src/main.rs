@@ -1,30 +1,46 @@
 //! The `torc` program.
 
 mod bench;
+mod cli;
 mod config;
+mod dev;
 mod logging;
 mod serve;
 mod shell;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Torc, a distributed key-value store
 #[derive(Debug, Parser)]
-#[command(name = "torc", version)]
-enum Cli {
+#[command(name = "torc", version, subcommand_required = true, arg_required_else_help = true)]
+struct Torc {
+    #[command(flatten)]
+    common: cli::Common,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Dev(dev::DevArgs),
     Serve(serve::ServeArgs),
     Bench(bench::BenchArgs),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse() {
-        Cli::Serve(args) => serve::run(&args),
-        Cli::Bench(args) => bench::run(args),
+    let Torc { common, task } = Torc::parse();
+    let result = match task {
+        Task::Dev(args) => dev::run(&args),
+        Task::Serve(args) => serve::run(&args),
+        Task::Bench(args) => bench::run(args),
+        Task::Client(command) => cli::run(command, &common),
     };
     result.unwrap_or_else(|error| {
         eprintln!("torc: {error:#}");
