@@ -35,7 +35,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "P")]
     base_port: Option<u16>,
 
-    /// Nodes of the cluster to join (not in this version: list them as [[members]])
+    /// Nodes of the cluster to join (not in this version: list them under members in the configuration)
     #[arg(long, value_name = "HOST:PORT,...")]
     join: Option<String>,
 

@@ -18,7 +18,11 @@ fn one_seed_gives_one_trace_in_two_processes() {
     for seed in [1, 7, 23, 42, 99] {
         let first = hash_in_another_process(seed);
         assert_eq!(first, hash_in_another_process(seed), "seed {seed}");
-        assert_eq!(first, format!("{:016x}", run(seed, false).hash), "seed {seed}, and in this process");
+        assert_eq!(
+            first,
+            format!("{:016x}", run(seed, false).hash),
+            "seed {seed}, and in this process"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
 //! The store from outside: real files, real threads.
 
 mod harness;
+mod pretended;
 mod records;

@@ -7,7 +7,9 @@ use torc_core::key::RecordKey;
 use torc_core::storage::{Meta, PeerMemory, Range, StoreError, StoreOp, StoreReply, Write};
 use torc_core::time::Hlc;
 
-use crate::harness::*;
+use crate::harness::{
+    MIB, all_of, commit, commit_in_memory, directory, key, key_in, marker, open, open_with, options, record,
+};
 
 #[test]
 fn what_is_committed_is_read_back_now_and_after_a_restart() {
@@ -330,6 +332,7 @@ fn a_store_out_of_service_refuses_everything() {
     };
     assert_eq!(tested.ask(scan), failed);
     assert_eq!(tested.store.stop(Some(marker())), Err(StoreError::OutOfService));
+    drop(tested);
     let mut tested = open(dir.path());
     assert_eq!(tested.boot.marker, None, "a store that failed has not ended cleanly");
     assert_eq!(tested.get(&key(1)), Ok(Some(b"v".to_vec())));
