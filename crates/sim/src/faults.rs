@@ -162,6 +162,8 @@ impl Faults {
     fn restore(&mut self, down_us: u64, world: &mut World) {
         let host = world.scenario.restored;
         match world.hosts[host].copy {
+            // A copy that was made after a clean stop has the marker in it.
+            None if self.chance.percent(70) => world.stop(host),
             None => world.hosts[host].copy = Some(world.hosts[host].disk.copy()),
             Some(_) => world.kill(host, Death::Restore, down_us),
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
-use torc_core::causality::{ClientContext, Context, Dot, Payload, Record};
+use torc_core::causality::{ClientContext, Context, Dot, Payload, Record, Stamp};
 use torc_core::command::Target;
 use torc_core::key::RecordKey;
 use torc_core::outcome::Found;
@@ -16,6 +16,14 @@ use torc_core::time::{Hlc, Wall};
 
 use crate::world::World;
 use crate::world::disk::{Changed, Records};
+
+/// What orders lww writes (RULINGS 5): clock, then the actor's node, life and birth, then its counter.
+pub type Order = (u64, u32, u64, u64, u64);
+
+fn order_of(stamp: Stamp) -> Order {
+    let actor = stamp.dot.actor;
+    (stamp.hlc.0, actor.node.0, actor.life.0, actor.birth, stamp.dot.counter)
+}
 
 /// Index of a put or delete.
 pub type PutId = usize;
@@ -107,6 +115,8 @@ pub struct Put {
     pub answers: Vec<ClientContext>,
     /// Dots under which it was seen in a store, or which its answers name.
     pub dots: BTreeSet<Dot>,
+    /// Stamps under which its value was seen in a store (lww).
+    pub stamps: BTreeSet<Order>,
     /// Every copy that was promised is gone by a fault that no store can survive.
     pub is_void: bool,
     /// More homes have forgotten it than a read quorum can bridge.
@@ -135,6 +145,7 @@ impl Put {
             may_be_applied: false,
             answers: Vec::new(),
             dots: BTreeSet::new(),
+            stamps: BTreeSet::new(),
             is_void: false,
             is_quorum_void: false,
             seen_by: Vec::new(),
@@ -288,14 +299,22 @@ impl History {
 
     /// A record changed in a store: learn under which dots values travel.
     pub fn learn(&mut self, changed: &Changed) {
-        let Record::Siblings(record) = &*changed.after else {
-            return;
-        };
-        for (dot, version) in &record.siblings {
-            if let Some(put) = payload_of(&version.payload)
-                && let Some(put) = self.puts.get_mut(put)
-            {
-                put.dots.insert(*dot);
+        match &*changed.after {
+            Record::Siblings(record) => {
+                for (dot, version) in &record.siblings {
+                    if let Some(put) = payload_of(&version.payload)
+                        && let Some(put) = self.puts.get_mut(put)
+                    {
+                        put.dots.insert(*dot);
+                    }
+                }
+            }
+            Record::Lww(record) => {
+                if let Some(put) = payload_of(&record.payload)
+                    && let Some(put) = self.puts.get_mut(put)
+                {
+                    put.stamps.insert(order_of(record.stamp));
+                }
             }
         }
     }
@@ -353,7 +372,11 @@ impl History {
         match record {
             None => false,
             Some(Record::Siblings(record)) => put.dots.iter().any(|&dot| covers(&record.seen, dot)),
-            Some(Record::Lww(record)) => put.clock().is_some_and(|clock| record.stamp.hlc >= clock),
+            Some(Record::Lww(record)) => put.clock().is_some_and(|clock| {
+                let answered = put.stamps.iter().rev().find(|stamp| stamp.0 == clock.0);
+                let stands = order_of(record.stamp);
+                answered.map_or(stands.0 >= clock.0, |answered| stands >= *answered)
+            }),
         }
     }
 

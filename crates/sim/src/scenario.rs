@@ -133,6 +133,7 @@ impl Scenario {
         let faults = draw_faults(&mut chance);
         let is_calm = faults.is_empty();
         let network = draw_network(&mut chance, is_calm);
+        let victim = chance.percent(35).then(|| chance.index(nodes));
         let hostile_us = chance.between(10, 60) * 1_000_000;
         Self {
             seed,
@@ -158,15 +159,19 @@ impl Scenario {
                 clients: chance.between(2, 6) as usize,
                 keys: chance.between(1, 5) as usize,
                 think_us_max: chance.pick(&[20_000, 200_000, 1_000_000]),
-                beat_us: chance.pick(&[1, 1_000, 1_000, 20_000]),
+                beat_us: chance.pick(&[1, 1_000, 20_000, 50_000]),
                 request_ids: chance.pick(&[0, 20, 60]),
                 strict: chance.pick(&[0, 40, 100]),
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
             },
-            fault_gap_us: chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)]),
+            fault_gap_us: if victim.is_some() {
+                chance.pick(&[(20_000, 200_000), (50_000, 600_000), (200_000, 4_000_000)])
+            } else {
+                chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)])
+            },
             restored: chance.index(nodes),
-            victim: chance.percent(25).then(|| chance.index(nodes)),
+            victim,
             faults,
             hostile_us,
         }

@@ -136,7 +136,7 @@ impl World {
         let is_clean = marker.is_some();
         if is_drained {
             this.disk.stop_cleanly(marker);
-            if self.chance.percent(50) {
+            if this.copy.is_none() || self.chance.percent(30) {
                 this.copy = Some(this.disk.copy());
             }
         } else {
