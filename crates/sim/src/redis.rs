@@ -21,6 +21,8 @@ use crate::world::{Alarm, Event, World};
 const CLIENTS: usize = 2;
 const TIMEOUT_MS: u32 = 1_000;
 const PATIENCE_US: u64 = 2_000_000;
+/// A client that has lost track this often has seen enough.
+const KEYS_MAX: u64 = 40;
 const FIELDS: [&str; 3] = ["f0", "f1", "f2"];
 /// Decades away.
 const FAR: Wall = Wall(EPOCH_MS + 1_000_000_000_000);
@@ -110,11 +112,10 @@ impl RedisClients {
             bounds::check_time(busy.host, busy.sent_us, u64::from(TIMEOUT_MS), world)?;
             self.asked.remove(&busy.request);
             self.start_over(client);
-        } else if world.now_us < self.until_us {
+            self.rest(client, world);
+        } else if world.now_us < self.until_us && self.clients[client].key < KEYS_MAX {
             self.ask(client, world);
-            return Ok(());
         }
-        self.rest(client, world);
         Ok(())
     }
 
@@ -173,9 +174,6 @@ impl RedisClients {
             );
         }
         (this.model, this.expires) = busy.after.clone();
-        if !self.is_exact {
-            self.start_over(client);
-        }
         Ok(())
     }
 

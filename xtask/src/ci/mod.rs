@@ -19,7 +19,7 @@ pub use self::clients::prepare as prepare_clients;
 
 const STEP_TIME_MAX: Duration = Duration::from_secs(45 * 60);
 /// Seeds of the bounded sweep: about a minute on two cores.
-const SWEEP_SEEDS: u32 = 2_000;
+const SWEEP_SEEDS: u32 = 1_500;
 /// Seeds that each planted bug has to be caught within.
 const MUTANT_SEEDS: u32 = 1_000;
 

@@ -189,8 +189,10 @@ impl Disk {
         let mut bytes = 0;
         for (key, record) in self.records(class) {
             let name = key.as_bytes();
-            let past_end = range.end.as_ref().is_some_and(|end| name >= &end[..]);
-            if name < &range.start[..] || past_end || key.bucket() != range.bucket {
+            if range.end.as_ref().is_some_and(|end| name >= &end[..]) {
+                break;
+            }
+            if name < &range.start[..] || key.bucket() != range.bucket {
                 continue;
             }
             let is_full = page.records.len() >= records_max as usize || bytes >= bytes_max;
