@@ -1,0 +1,183 @@
+//! The command line for people: what it prints, and its exit codes.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Cluster, Settings, TORC};
+
+/// Runs `torc` with words; stdin holds `input`.
+fn torc_with(cluster: &Cluster, node: usize, words: &[&str], input: &[u8]) -> Output {
+    let mut process = Command::new(TORC)
+        .args(["--addr", &cluster[node].http_address()])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("torc starts");
+    process
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(input)
+        .expect("it reads its input or is gone");
+    process.wait_with_output().expect("a child of ours")
+}
+
+fn torc(cluster: &Cluster, words: &[&str]) -> Output {
+    torc_with(cluster, 0, words, b"")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn done(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    out(output)
+}
+
+#[test]
+fn put_get_delete_and_list_do_what_a_person_expects() {
+    let cluster = Cluster::of_three();
+    assert_eq!(done(&torc(&cluster, &["put", "default", "k", "one"])), "");
+    assert_eq!(
+        done(&torc(&cluster, &["get", "default", "k"])),
+        "one",
+        "no newline into a pipe"
+    );
+    // It fetches the context first: a person overwrites what is there.
+    done(&torc(&cluster, &["put", "default", "k", "two"]));
+    assert_eq!(done(&torc(&cluster, &["get", "default", "k"])), "two");
+    done(&torc_with(&cluster, 1, &["put", "default", "piped"], b"from\0stdin\n"));
+    assert_eq!(done(&torc(&cluster, &["get", "default", "piped"])), "from\0stdin\n");
+
+    let told = done(&torc(&cluster, &["put", "default", "k", "three", "--json"]));
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert!(told["context"].is_string() && told["answered"].is_string(), "{told}");
+
+    done(&torc(&cluster, &["put", "default", "k", "s1", "--sort-key", "a"]));
+    done(&torc(&cluster, &["put", "default", "k", "s2", "--sort-key", "b"]));
+    assert_eq!(done(&torc(&cluster, &["list", "default", "k", "--prefix", "b"])), "b\n");
+    let all = done(&torc(&cluster, &["list", "default"]));
+    assert_eq!(all.lines().count(), 4, "{all}");
+
+    assert_eq!(done(&torc(&cluster, &["delete", "default", "k"])), "");
+    let gone = torc(&cluster, &["get", "default", "k"]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(err(&gone).starts_with("torc: not_found"), "{gone:?}");
+}
+
+#[test]
+fn siblings_are_shown_and_a_put_merges_them() {
+    let cluster = Cluster::of_three();
+    done(&torc(&cluster, &["put", "default", "k", "red", "--blind"]));
+    done(&torc(&cluster, &["put", "default", "k", "blue", "--blind"]));
+    let both = torc(&cluster, &["get", "default", "k"]);
+    assert_eq!(both.status.code(), Some(1), "{both:?}");
+    assert!(err(&both).contains("red") && err(&both).contains("blue"), "{both:?}");
+    let told: Value = serde_json::from_str(&done(&torc(&cluster, &["get", "default", "k", "--json"]))).expect("JSON");
+    assert_eq!(told["siblings"].as_array().map(Vec::len), Some(2));
+    done(&torc(&cluster, &["put", "default", "k", "purple"]));
+    assert_eq!(done(&torc(&cluster, &["get", "default", "k"])), "purple");
+
+    let inspected: Value =
+        serde_json::from_str(&done(&torc(&cluster, &["inspect", "default", "k", "--json"]))).expect("JSON");
+    assert_eq!(inspected["homes"].as_array().map(Vec::len), Some(3), "{inspected}");
+}
+
+#[test]
+fn exit_codes_tell_refused_from_wrong_usage_from_unknown() {
+    let mut cluster = Cluster::start(&Settings::default());
+    let code = |words: &[&str]| torc(&cluster, words).status.code();
+    assert_eq!(code(&["frobnicate"]), Some(2));
+    assert_eq!(code(&["get", "default"]), Some(2));
+    assert_eq!(code(&["get", "no-such-bucket", "k"]), Some(1));
+    assert_eq!(code(&["lock", "acquire", "x"]), Some(1));
+    assert_eq!(code(&["put", "strong", "k", "v"]), Some(1));
+
+    let refused = torc(&cluster, &["get", "no-such-bucket", "k", "--json"]);
+    let error: Value = serde_json::from_str(&err(&refused)).expect("an error object on stderr");
+    assert_eq!(error["error"], "no_such_bucket", "{error}");
+
+    // Nobody answers this home, and it has minted: whether the write appears is unknown.
+    cluster[0].faults(r#"{"cut":["n2","n3"]}"#);
+    let unknown = torc(
+        &cluster,
+        &["put", "default", "k", "v", "--blind", "--w", "2", "--timeout-ms", "500"],
+    );
+    assert_eq!(unknown.status.code(), Some(3), "{unknown:?}");
+    cluster[0].faults("{}");
+
+    cluster[0].kill();
+    let unreachable = torc(&cluster, &["get", "default", "k"]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    assert!(err(&unreachable).contains("is the node running"), "{unreachable:?}");
+}
+
+#[test]
+fn bucket_cluster_and_status_say_what_is_there() {
+    let cluster = Cluster::of_three();
+    let buckets = done(&torc(&cluster, &["bucket", "list"]));
+    for name in ["default", "redis", "strong"] {
+        assert!(buckets.contains(name), "{buckets}");
+    }
+    let shown: Value =
+        serde_json::from_str(&done(&torc(&cluster, &["bucket", "show", "default", "--json"]))).expect("JSON");
+    assert_eq!(
+        (&shown["conflict"], &shown["n"]),
+        (&"siblings".into(), &3.into()),
+        "{shown}"
+    );
+    let status = done(&torc(&cluster, &["cluster", "status"]));
+    for name in ["n1", "n2", "n3"] {
+        assert!(status.contains(name), "{status}");
+    }
+    let status: Value = serde_json::from_str(&done(&torc(&cluster, &["status", "--json"]))).expect("JSON");
+    for part in [
+        "hints",
+        "dirty_ranges",
+        "anti_entropy",
+        "transfers",
+        "queues",
+        "store",
+        "actor",
+        "clock",
+        "hot_keys",
+        "warnings",
+    ] {
+        assert!(status.get(part).is_some(), "{part} is missing: {status}");
+    }
+}
+
+#[test]
+fn serve_check_reports_every_problem_at_once_and_starts_nothing() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let file = folder.path().join("torc.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new(TORC);
+        let command = command
+            .args(["serve", "--check", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null());
+        command
+            .env("TORC_DIR", folder.path().join("data"))
+            .output()
+            .expect("torc starts")
+    };
+    assert_eq!(check("name = \"n1\"\n").status.code(), Some(0));
+    let wrong = check("nmae = \"n1\"\npartitions = 0\nmemory_max = \"lots\"\nhost = \"0.0.0.0\"\n");
+    assert_eq!(wrong.status.code(), Some(1));
+    for word in ["nmae", "partitions", "memory_max", "host"] {
+        assert!(err(&wrong).contains(word), "{word} is not told: {}", err(&wrong));
+    }
+    assert!(!folder.path().join("data").exists(), "it started something");
+}

@@ -1,0 +1,27 @@
+//! Real processes for tests: `torc` nodes on ports of their own, small blocking clients, and an end to all of it even
+//! when a test panics or hangs.
+//!
+//! One test at a time holds the turn; a node reads its standard input and stops when the test's process is gone.
+
+mod cluster;
+mod http;
+mod node;
+mod resp;
+mod turn;
+
+use std::time::{Duration, Instant};
+
+pub use cluster::{Cluster, Settings};
+pub use http::{Answer, Http, percent};
+pub use node::{Node, TORC};
+pub use resp::Reply;
+pub use turn::Turn;
+
+/// Tries until it holds, or fails with what was waited for.
+pub fn eventually(what: &str, at_most: Duration, mut holds: impl FnMut() -> bool) {
+    let give_up = Instant::now() + at_most;
+    while !holds() {
+        assert!(Instant::now() < give_up, "{what}: not within {at_most:?}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
