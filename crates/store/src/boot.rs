@@ -14,6 +14,7 @@ use crate::meta::{self, Fact};
 /// Reads the facts, counts this boot and takes the marker.
 pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, OpenError> {
     let mut state = BootState::default();
+    let mut heads = Vec::new();
     for item in engine.meta.iter() {
         let (key, value) = item.into_inner().map_err(OpenError::engine(dir))?;
         let fact = meta::read(&key, &value).map_err(|what| OpenError::DamagedMeta { what })?;
@@ -23,6 +24,7 @@ pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, 
             Some(Fact::Marker(marker)) => state.marker = Some(marker),
             Some(Fact::Peer(node, memory)) => state.peers.push((node, memory)),
             Some(Fact::Rebuilding(bucket)) => state.rebuilding.push(bucket),
+            Some(Fact::Head(partition, bucket)) => heads.push((partition, bucket)),
         }
     }
     state.incarnation += 1;
@@ -31,45 +33,30 @@ pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, 
     batch.insert(&engine.meta, counted.key, counted.value);
     batch.insert(&engine.meta, meta::MARKER_KEY, b"");
     batch.commit().map_err(OpenError::engine(dir))?;
-    read_heads(engine, dir, &mut state)?;
+    for (partition, bucket) in heads {
+        read_head(engine, partition, bucket, &mut state);
+    }
     Ok(state)
 }
 
-/// Finds the head of every partition of every bucket by seeking from one to the next.
-fn read_heads(engine: &Engine, dir: &std::path::Path, state: &mut BootState) -> Result<(), OpenError> {
-    let mut from: Vec<u8> = Vec::new();
-    loop {
-        let Some(item) = engine.records.range(&from[..]..).next() else {
-            return Ok(());
-        };
-        let name = item.key().map_err(OpenError::engine(dir))?;
-        let Some(&[p0, p1, b0, b1, b2, b3]) = name.first_chunk::<6>() else {
-            return Ok(());
-        };
-        let partition = PartitionId(u16::from_be_bytes([p0, p1]));
-        let bucket = BucketId(u32::from_be_bytes([b0, b1, b2, b3]));
-        let head = RecordKey::partition_head(partition, bucket);
-        match engine.get(&head) {
-            Ok(Some(record)) => {
-                if let Some(lww) = record.as_lww()
-                    && lww.cleared_at > Hlc::ZERO
-                {
-                    state.cleared.push((head, lww.cleared_at));
-                }
-            }
-            Ok(None) => {}
-            Err(StoreError::Damaged | StoreError::DiskFull | StoreError::OutOfService) => {
-                // Without it, what FLUSHDB has cleared would be seen again: let the others say what this bucket holds.
-                tracing::error!(?head, "the head of a partition is damaged: the bucket is rebuilt");
-                if !state.rebuilding.contains(&bucket) {
-                    state.rebuilding.push(bucket);
-                }
+/// Reads one partition's head. Called for those alone that were ever written: looking for heads among all records would
+/// make a node that can't start of one damaged block.
+fn read_head(engine: &Engine, partition: PartitionId, bucket: BucketId, state: &mut BootState) {
+    let head = RecordKey::partition_head(partition, bucket);
+    match engine.get(&head) {
+        Ok(Some(record)) => {
+            let cleared_at = record.as_lww().map_or(Hlc::ZERO, |lww| lww.cleared_at);
+            if cleared_at > Hlc::ZERO {
+                state.cleared.push((head, cleared_at));
             }
         }
-        let Some(next) = torc_core::key::after_prefix(&name[..6]) else {
-            return Ok(());
-        };
-        from.clear();
-        from.extend_from_slice(&next);
+        Ok(None) => {}
+        Err(StoreError::Damaged | StoreError::DiskFull | StoreError::OutOfService) => {
+            // Without it, what FLUSHDB has cleared would be seen again: let the others say what this bucket holds.
+            tracing::error!(?head, "the head of a partition is damaged: the bucket is rebuilt");
+            if !state.rebuilding.contains(&bucket) {
+                state.rebuilding.push(bucket);
+            }
+        }
     }
 }

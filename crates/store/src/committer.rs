@@ -165,6 +165,7 @@ impl Committer {
             latest.reserve(writes);
         }
         let mut written = 0;
+        let mut facts: Vec<meta::Stored> = Vec::new();
         for entry in entries.iter().rev() {
             match entry {
                 Entry::Writes { writes, .. } => {
@@ -180,12 +181,14 @@ impl Committer {
                         codec::encode_into(&write.record, &mut self.scratch);
                         batch.insert(&self.engine.records, write.key.as_bytes(), &self.scratch[..]);
                         written += 1;
+                        if write.key.is_partition_head() {
+                            facts.push(meta::stored_head(&write.key));
+                        }
                     }
                 }
                 Entry::Meta { .. } => {}
             }
         }
-        let mut facts: Vec<meta::Stored> = Vec::new();
         for entry in entries.iter().rev() {
             if let Entry::Meta { meta, .. } = entry {
                 let stored = meta::stored(meta);

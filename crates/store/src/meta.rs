@@ -1,13 +1,15 @@
 //! Small durable facts about this node, in a keyspace of their own.
 //! ```text
 //! key:   | 'i' | incarnation    | 'm' | clean marker    | 'p' node u32 BE | a peer's boots    | 'r' bucket u32 BE | rebuilding
+//!        | 'h' partition u16 BE, bucket u32 BE | that the partition has a head
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
 //! An empty value: the fact is no longer so. Nothing is ever removed, because a compaction that dropped the engine's highest
 //! sequence number would let it be used again, and the journals' check relies on their order.
 //! body:  incarnation u64  |  life u64, birth u64, hlc u64, incarnation u64  |  incarnation u64, nonce u64, before u64  |  nothing
 //! ```
 
-use torc_core::id::{BucketId, Life, NodeId};
+use torc_core::id::{BucketId, Life, NodeId, PartitionId};
+use torc_core::key::RecordKey;
 use torc_core::storage::{CleanMarker, Meta, PeerMemory};
 use torc_core::time::Hlc;
 
@@ -31,6 +33,7 @@ pub(crate) enum Fact {
     Marker(CleanMarker),
     Peer(NodeId, PeerMemory),
     Rebuilding(BucketId),
+    Head(PartitionId, BucketId),
 }
 
 /// The stored form of what the core asks to keep.
@@ -57,6 +60,17 @@ pub(crate) fn stored_marker(marker: &CleanMarker) -> Stored {
     Stored {
         key: MARKER_KEY.to_vec(),
         value: sealed(&words),
+    }
+}
+
+/// That a partition has a head: written with it, so that a boot need not look for it among all records.
+pub(crate) fn stored_head(head: &RecordKey) -> Stored {
+    let mut key = vec![b'h'];
+    key.extend_from_slice(&head.partition().0.to_be_bytes());
+    key.extend_from_slice(&head.bucket().0.to_be_bytes());
+    Stored {
+        key,
+        value: sealed(&[]),
     }
 }
 
@@ -98,6 +112,11 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
             let bucket = number(bucket).ok_or("the name of a bucket that is rebuilt")?;
             let [] = opened(value).ok_or("that a bucket is rebuilt")?;
             Ok(Fact::Rebuilding(BucketId(bucket)))
+        }
+        Some((b'h', &[p0, p1, b0, b1, b2, b3])) => {
+            let [] = opened(value).ok_or("that a partition has a head")?;
+            let partition = PartitionId(u16::from_be_bytes([p0, p1]));
+            Ok(Fact::Head(partition, BucketId(u32::from_be_bytes([b0, b1, b2, b3]))))
         }
         Some(_) | None => Err("an unknown kind of fact"),
     }
@@ -178,6 +197,10 @@ mod tests {
             (
                 stored(&Meta::Rebuilding(BucketId(6), true)),
                 Fact::Rebuilding(BucketId(6)),
+            ),
+            (
+                stored_head(&RecordKey::partition_head(PartitionId(300), BucketId(70_000))),
+                Fact::Head(PartitionId(300), BucketId(70_000)),
             ),
         ];
         for (stored, fact) in cases {

@@ -1,6 +1,9 @@
 //! A store with its answers collected, and shorthands for records and operations.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -135,6 +138,10 @@ impl Tested {
         self.ask(commit(&[(key, value)], Durability::Synced))
     }
 
+    pub fn put_buffered(&mut self, key: &RecordKey, value: &[u8]) -> StoreReply {
+        self.ask(commit(&[(key, value)], Durability::Buffered))
+    }
+
     pub fn get(&mut self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         let reply = self.ask(StoreOp::Get {
             key: key.clone(),
@@ -244,4 +251,56 @@ pub fn all_of(bucket: BucketId) -> Range {
         start: RecordKey::range_start(PartitionId(0), bucket),
         end: None,
     }
+}
+/// Copies a directory as it is now: what a kill would leave, the page cache included.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("writable");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            // A table that a compaction has just removed is not needed by what it has put in its place.
+            // Holes stay holes: a journal is 64 MiB of them.
+            let _ = copy_sparse(&entry.path(), &target);
+        }
+    }
+}
+
+fn copy_sparse(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut from = File::open(from)?;
+    let to = File::create(to)?;
+    let length = from.metadata()?.len();
+    let mut buffer = vec![0; 1 << 16];
+    let mut at = 0;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return to.set_len(length);
+        }
+        // A journal's zeros are all at its end.
+        if buffer[..count].iter().all(|&byte| byte == 0) && length == 1 << 26 {
+            return to.set_len(length);
+        }
+        to.write_all_at(&buffer[..count], at)?;
+        at += count as u64;
+    }
+}
+
+/// The newest journal of a store's directory.
+pub fn newest_journal(dir: &Path) -> PathBuf {
+    journals(dir).pop().expect("a journal")
+}
+
+/// All journals, oldest first.
+pub fn journals(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<(u64, PathBuf)> = std::fs::read_dir(dir.join("engine"))
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), path))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
 }

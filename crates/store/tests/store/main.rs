@@ -1,5 +1,10 @@
 //! The store from outside: real files, real threads.
 
+mod crash;
+mod damage;
 mod harness;
+mod limits;
+mod model;
+mod opening;
 mod pretended;
 mod records;
