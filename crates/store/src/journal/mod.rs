@@ -29,7 +29,7 @@ pub(crate) fn check(dir: &Path) -> Result<(), OpenError> {
             offset: walked.good_bytes,
             what,
         };
-        if Some(number) != newest {
+        if Some(number) != newest || walked.is_whole_batch {
             return Err(damaged());
         }
         if has_batch_after(&file, walked.good_bytes).map_err(OpenError::io(&file))? {
@@ -58,6 +58,8 @@ struct Walked {
     good_bytes: u64,
     /// What is wrong there; `None` if only zeros or nothing follows.
     bad: Option<&'static str>,
+    /// A whole batch is wrong in its place, so nothing is torn: it or the one before it was changed.
+    is_whole_batch: bool,
 }
 
 fn journals_in(dir: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
@@ -82,9 +84,11 @@ fn walk(file: &Path) -> std::io::Result<Walked> {
     let mut good_bytes = 0;
     let mut last: Option<u64> = None;
     loop {
+        let mut is_whole_batch = false;
         let bad = match read_batch(&mut source) {
             // The sum does not cover the number, but the order does: the engine counts up under the journal's lock.
             Ok(Batch { sequence, .. }) if last.is_some_and(|last| sequence <= last) => {
+                is_whole_batch = true;
                 Some("a sequence number is out of order")
             }
             Ok(Batch { sequence, bytes }) => {
@@ -96,7 +100,11 @@ fn walk(file: &Path) -> std::io::Result<Walked> {
             Err(Stop::End) if is_zero(&mut source)? => None,
             Err(Stop::End) => Some("something follows the end"),
         };
-        return Ok(Walked { good_bytes, bad });
+        return Ok(Walked {
+            good_bytes,
+            bad,
+            is_whole_batch,
+        });
     }
 }
 

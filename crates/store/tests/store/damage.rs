@@ -111,6 +111,16 @@ fn one_flipped_byte_in_the_middle_of_a_journal_is_damage_and_says_where() {
     }
 }
 
+/// The engine's checksum does not cover a batch's number. A number raised by a flipped bit made the next batch look out of
+/// order, and the check took that whole, acknowledged batch for a torn tail.
+#[test]
+fn a_raised_sequence_number_before_the_last_batch_is_damage() {
+    let dir = directory();
+    let ends = killed(dir.path(), 3);
+    let (_, offset) = damaged_at(open_changed(dir.path(), |bytes| bytes[ends[0] + 6] ^= 0x40));
+    assert_eq!(offset as usize, ends[1]);
+}
+
 #[test]
 fn a_missing_page_in_the_middle_of_a_journal_is_damage() {
     let dir = directory();
