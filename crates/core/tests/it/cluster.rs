@@ -30,6 +30,8 @@ pub struct Cluster {
     pub disks: BTreeMap<NodeId, Disk>,
     pub names: Vec<NodeId>,
     pub down: Vec<NodeId>,
+    /// Every message arrives twice.
+    pub repeats: bool,
     now: Now,
     next_request: u64,
     outcomes: BTreeMap<RequestId, Outcome>,
@@ -62,6 +64,7 @@ impl Cluster {
             disks: BTreeMap::new(),
             names: names.clone(),
             down: Vec::new(),
+            repeats: false,
             now,
             next_request: 0,
             outcomes: BTreeMap::new(),
@@ -232,6 +235,10 @@ impl Cluster {
     fn deliver(&mut self) {
         while let Some((from, to, envelope)) = self.wire.pop_front() {
             if !self.down.contains(&from) && !self.down.contains(&to) {
+                if self.repeats {
+                    let envelope = envelope.clone();
+                    self.step(to, Input::Message { from, envelope });
+                }
                 self.step(to, Input::Message { from, envelope });
             }
         }

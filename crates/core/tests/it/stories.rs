@@ -331,3 +331,17 @@ fn nothing_is_in_flight_on_an_idle_cluster() {
     assert!(cluster.nodes.values().all(|node| node.in_flight() == 0));
     assert!(cluster.nodes.values().all(|node| node.readiness().is_ok()));
 }
+
+/// The simulator doubled a forward: its home signed the put twice, and a key held one value two times.
+#[test]
+fn a_forward_that_arrives_twice_is_run_once() {
+    let mut cluster = Cluster::new(5);
+    cluster.repeats = true;
+    for node in cluster.names.clone() {
+        for number in 0..8 {
+            let key = format!("{node}-{number}");
+            cluster.put(node, DEFAULT, &key, "once", None);
+            assert_eq!(values(&cluster.get(node, DEFAULT, &key)), ["once"], "{key}");
+        }
+    }
+}
