@@ -247,6 +247,9 @@ pub struct PullReply {
     pub records: Vec<(RecordKey, Arc<Record>)>,
     /// Where to go on; `None` at the end.
     pub next: Option<Bytes>,
+    /// What the peer holds may not be all that it has acknowledged: its own copy is being rebuilt, or a record in the range
+    /// of the page is damaged. The records are good, but the exchange proves nothing (RULINGS 19).
+    pub partial: bool,
     /// The page is not to be relied on: the peer's store could not read it.
     pub failed: bool,
 }

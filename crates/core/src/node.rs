@@ -55,7 +55,7 @@ pub struct Node {
     replica: Replica,
     boots: Boots,
     rebuild: Rebuild,
-    pulls: BTreeMap<Token, (NodeId, OpId)>,
+    pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
     pulse_at: Time,
 }
@@ -271,6 +271,7 @@ impl Node {
                     .site
                     .bucket(pull.range.bucket)
                     .map_or(StorageClass::Disk, |bucket| bucket.storage);
+                let bucket = pull.range.bucket;
                 let (records_max, bytes_max) = (PULL_RECORDS_MAX, PULL_BYTES_MAX);
                 let token = self.site.ask_store(StoreOp::Scan {
                     range: pull.range,
@@ -278,7 +279,7 @@ impl Node {
                     records_max,
                     bytes_max,
                 });
-                self.pulls.insert(token, (from, pull.op));
+                self.pulls.insert(token, (from, pull.op, bucket));
             }
             Message::PullReply(reply) => {
                 if self.rebuild.on_page(from, &reply, &mut self.site) {
@@ -352,16 +353,19 @@ impl Node {
     }
 
     fn on_stored(&mut self, token: Token, reply: StoreReply) {
-        if let Some((node, op)) = self.pulls.remove(&token) {
+        if let Some((node, op, bucket)) = self.pulls.remove(&token) {
+            let is_rebuilding = self.replica.rebuilding().contains(&bucket);
             let reply = match reply {
                 StoreReply::Page(page) => PullReply {
                     op,
+                    partial: is_rebuilding || !page.damaged.is_empty(),
                     records: page.records,
                     next: page.next,
                     failed: false,
                 },
                 StoreReply::Record(_) | StoreReply::Done | StoreReply::Failed(_) => PullReply {
                     op,
+                    partial: true,
                     records: Vec::new(),
                     next: None,
                     failed: true,

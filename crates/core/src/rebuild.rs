@@ -1,5 +1,6 @@
 //! Rebuilding this node's copies: a replica that was wiped, has forgotten something, or lost unsynced writes reads its
-//! partitions whole from at least N−W+1 other homes, merges them, and counts for no read until it has (RULINGS 19).
+//! partitions whole from at least N−W+1 complete other homes, or from all of them, merges them, and counts for no read
+//! until it has (RULINGS 19). A home that is rebuilding too gives what it has, but proves nothing.
 //!
 //! ```text
 //! rebuilding ──every range pulled from N−W+1 other homes──▶ complete
@@ -35,6 +36,8 @@ struct Pulling {
     stretch: Stretch,
     op: OpId,
     deadline: Time,
+    /// A page so far came from a copy that is not complete.
+    is_partial: bool,
 }
 
 /// What is left to pull.
@@ -106,7 +109,7 @@ impl Rebuild {
             if let Some((stretch, ..)) = next {
                 let stretch = stretch.clone();
                 let from = RecordKey::range_start(stretch.first, stretch.bucket);
-                self.pull(stretch, node, from, site);
+                self.pull(stretch, node, from, false, site);
             }
         }
     }
@@ -143,13 +146,17 @@ impl Rebuild {
         };
         match (&reply.next, reply.failed) {
             (_, true) => {}
-            (Some(next), false) => self.pull(pull.stretch, from, next.clone(), site),
+            (Some(next), false) => {
+                let is_partial = pull.is_partial || reply.partial;
+                self.pull(pull.stretch, from, next.clone(), is_partial, site);
+            }
             (None, false) => {
                 if let Some(entry) = self.left.iter_mut().find(|entry| entry.0 == pull.stretch) {
-                    entry.1 -= 1;
+                    entry.1 -= usize::from(!pull.is_partial && !reply.partial);
                     entry.2.remove(&from);
                 }
-                self.left.retain(|entry| entry.1 > 0);
+                // Once all others have given what they have, there is nothing more to learn.
+                self.left.retain(|entry| entry.1 > 0 && !entry.2.is_empty());
             }
         }
         true
@@ -168,7 +175,7 @@ impl Rebuild {
         Some(1.0 - left as f64 / total.max(1) as f64)
     }
 
-    fn pull(&mut self, stretch: Stretch, from: NodeId, next: Bytes, site: &mut Site) {
+    fn pull(&mut self, stretch: Stretch, from: NodeId, next: Bytes, is_partial: bool, site: &mut Site) {
         self.next_op += 1;
         // Pulls are told apart from a late page of an earlier boot by a random half.
         let op = OpId((site.random.next_u64() << 32) | self.next_op);
@@ -181,7 +188,13 @@ impl Rebuild {
         };
         site.send(&[from], Message::Pull(Pull { op, range }));
         let deadline = site.now.time.plus_ms(PULL_TIMEOUT_MS);
-        self.pulling.insert(from, Pulling { stretch, op, deadline });
+        let pulling = Pulling {
+            stretch,
+            op,
+            deadline,
+            is_partial,
+        };
+        self.pulling.insert(from, pulling);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::history::History;
 use crate::scenario::FaultKind;
 use crate::world::disk::{Records, SyncMode};
 use crate::world::lifecycle::Death;
-use crate::world::{Alarm, Event, Happening, World};
+use crate::world::{Alarm, Event, Happening, Loss, World};
 
 /// A fault that lasts.
 #[derive(Debug)]
@@ -256,7 +256,7 @@ impl Faults {
             world.happenings.push(Happening::Lost {
                 host,
                 before,
-                is_silent: false,
+                loss: Loss::Known,
             });
         }
     }

@@ -14,8 +14,8 @@ use torc_core::quorum::QuorumSize;
 use torc_core::ring::{partition_of, placement_hash};
 use torc_core::time::{Hlc, Wall};
 
-use crate::world::World;
 use crate::world::disk::{Changed, Records};
+use crate::world::{Loss, World};
 
 /// What orders lww writes (RULINGS 5): clock, then the actor's node, life and birth, then its counter.
 pub type Order = (u64, u32, u64, u64, u64);
@@ -320,14 +320,19 @@ impl History {
     }
 
     /// A host lost some of what it was believed to hold.
-    pub fn on_lost(&mut self, host: usize, before: &Records, is_silent: bool, world: &World) {
+    pub fn on_lost(&mut self, host: usize, before: &Records, loss: Loss, world: &World) {
         for (name, record) in before {
             let Some(key_id) = self.key_of(name) else { continue };
             let after = world.believed(host, name);
             if after == Some(record) {
                 continue;
             }
-            let is_silent = is_silent && self.keys[key_id].is_synced();
+            let is_on_disk = self.keys[key_id].bucket.storage == StorageClass::Disk;
+            let is_silent = match loss {
+                Loss::Known => false,
+                Loss::Lied => self.keys[key_id].is_synced(),
+                Loss::Replaced => is_on_disk,
+            };
             self.on_lost_record(key_id, host, record, is_silent, world);
         }
     }
@@ -343,8 +348,11 @@ impl History {
             }
             let key = &self.keys[key_id];
             let holders = self.holders(id, world).into_iter().filter(|&home| home != host).count();
-            // A rebuild reads n−w+1 other homes: it meets w−1 holders, not fewer.
-            let is_bridged = !is_silent && holders + 1 >= usize::from(key.w);
+            // A rebuild reads n−w+1 complete homes, or all others. If w homes had it, those who have lost it are rebuilding,
+            // and of the others fewer than n−w+1 never had it. A put of its own, smaller w leaves more of those: then the
+            // rebuild is sure to meet w−1 holders.
+            let had_w = self.puts[id].w >= key.w;
+            let is_bridged = !is_silent && holders > 0 && (had_w || holders + 1 >= usize::from(key.w));
             self.puts[id].is_quorum_void |= !is_bridged;
             self.void_if_gone(id, world);
         }

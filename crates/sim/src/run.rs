@@ -162,17 +162,13 @@ impl Run {
                 self.dots.check(&changed)?;
                 causality::check(&self.history, host, &changed, &self.world)
             }
-            Happening::Lost {
-                host,
-                before,
-                is_silent,
-            } => {
+            Happening::Lost { host, before, loss } => {
                 for (name, record) in &before {
                     if self.world.believed(host, name) != Some(record) {
                         self.redis.on_lost(name);
                     }
                 }
-                self.history.on_lost(host, &before, is_silent, &self.world);
+                self.history.on_lost(host, &before, loss, &self.world);
                 Ok(())
             }
             Happening::Noticed(_, notice) => {

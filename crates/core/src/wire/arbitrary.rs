@@ -253,14 +253,17 @@ fn message() -> impl Strategy<Value = Message> {
         any::<(u64, u64)>().prop_map(|(incarnation, nonce)| Message::Boot(Boot { incarnation, nonce })),
         any::<(u64, u64)>().prop_map(|(nonce, highest_before)| Message::BootReply(BootReply { nonce, highest_before })),
         (op(), range()).prop_map(|(op, range)| Message::Pull(Pull { op, range })),
-        (op(), records(), prop::option::of(bytes()), any::<bool>()).prop_map(|(op, records, next, failed)| {
-            Message::PullReply(PullReply {
-                op,
-                records,
-                next,
-                failed,
-            })
-        }),
+        (op(), records(), prop::option::of(bytes()), any::<(bool, bool)>()).prop_map(
+            |(op, records, next, (partial, failed))| {
+                Message::PullReply(PullReply {
+                    op,
+                    records,
+                    next,
+                    partial,
+                    failed,
+                })
+            }
+        ),
         Just(Message::Pulse),
     ]
 }

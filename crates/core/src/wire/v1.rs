@@ -345,6 +345,8 @@ pub(super) struct PullReply {
     pub(super) next: Option<Bytes>,
     #[prost(bool, tag = "4")]
     pub(super) is_failed: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) is_partial: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -12,7 +12,7 @@ use torc_core::storage::{BootState, StoreHealth};
 
 use crate::world::disk::{Image, Records, SyncMode};
 use crate::world::network::End;
-use crate::world::{Event, Happening, World};
+use crate::world::{Event, Happening, Loss, World};
 
 /// How often a stopping host looks whether it is drained before it gives up.
 const DRAIN_TIMES_MAX: u32 = 40;
@@ -98,12 +98,12 @@ impl World {
                 None => this.disk.crash(true, &mut self.chance),
             },
         }
-        let is_silent = death == Death::Restore || (had_lied && death == Death::Machine);
-        self.happenings.push(Happening::Lost {
-            host,
-            before,
-            is_silent,
-        });
+        let loss = match death {
+            Death::Restore => Loss::Replaced,
+            Death::Machine if had_lied => Loss::Lied,
+            Death::Machine | Death::Process | Death::Wipe => Loss::Known,
+        };
+        self.happenings.push(Happening::Lost { host, before, loss });
         self.leave(host);
         self.schedule_boot(host, down_us);
     }
@@ -147,7 +147,7 @@ impl World {
         self.happenings.push(Happening::Lost {
             host,
             before,
-            is_silent: false,
+            loss: Loss::Known,
         });
         self.leave(host);
         let down_us = self.chance.log_between(10_000, 4_000_000);

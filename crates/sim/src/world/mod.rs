@@ -61,6 +61,17 @@ pub struct Host {
     requests: BTreeSet<RequestId>,
 }
 
+/// What a host knows of what it has lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// It rebuilds, or knows that a record is damaged.
+    Known,
+    /// Its disk had lied about syncs: of synced buckets it knows nothing.
+    Lied,
+    /// Its disk is an older copy: it knows nothing until a peer tells it.
+    Replaced,
+}
+
 /// Something that those outside a node can see, or that checkers must know.
 #[derive(Debug)]
 pub enum Happening {
@@ -70,14 +81,14 @@ pub enum Happening {
     HungUp(RequestId),
     /// A record changed in a store.
     Applied(usize, Changed),
-    /// A host lost some of what it was believed to hold. If it can't know, it goes on as if nothing had happened.
+    /// A host lost some of what it was believed to hold.
     Lost {
         /// Who.
         host: usize,
         /// What it was believed to hold.
         before: Records,
-        /// It can't know.
-        is_silent: bool,
+        /// What it knows of that.
+        loss: Loss,
     },
     /// A node says something to its operator.
     Noticed(usize, Notice),
