@@ -1,0 +1,10 @@
+//! Real `torc` processes: what a person at a shell would see. Each file is one story.
+
+mod acknowledgements;
+mod cluster;
+mod crashes;
+mod development;
+mod http;
+mod limits;
+mod partitions;
+mod vector_clocks;
