@@ -1,445 +1,478 @@
-//! One connection: commands come in, those that may start are submitted, replies go out in the order of the commands.
-//!
-//! Commands on one key take effect in order, each after the one before was acknowledged; on different keys they overlap;
-//! commands on several keys, walks and EXEC run alone (RULINGS 9). What may not start yet is held, and nothing behind it
-//! is read: the client feels it as a connection that takes no more.
+//! One client connection: bytes in, commands out, outcomes in, bytes out. Commands start as soon as the order of RULINGS 9
+//! allows; replies leave in the order of the requests. What waits is bounded: past the bounds the connection takes no
+//! more input.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::sync::Arc;
 
-use bytes::BytesMut;
-use torc_core::command::{Batch, Command};
-use torc_core::map::FastMap;
+use bytes::{Bytes, BytesMut};
+use torc_core::bucket::Catalog;
+use torc_core::command::Command;
+use torc_core::limits::VALUE_BYTES_MAX;
 use torc_core::outcome::Outcome;
+use torc_core::time::Wall;
 
-use super::parser::{Arguments, Parser};
-use super::plan::{BATCH_COMMANDS_MAX, Call, Order, Plan, Run};
-use super::reply;
-use super::session::{Host, Session, Ticket, Transaction};
-use super::shape::{Next, Shape, View};
-use super::table;
+use crate::resp::answer::{Answer, Next, Turn};
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::call::{Call, Plan};
+use crate::resp::parser::{Parsed, Parser};
+use crate::resp::refused::Refused;
+use crate::resp::session::{Session, TRANSACTION_BYTES_MAX};
+use crate::resp::slots::{Order, Slot, Slots, State};
+use crate::resp::table::{self, AT_ONCE};
+use crate::resp::writer::{Protocol, Writer};
 
-/// Most commands of a connection that wait for their reply.
-const IN_FLIGHT_MAX: usize = 1_024;
-/// Most commands between MULTI and EXEC, and most of their bytes.
-const TRANSACTION_COMMANDS_MAX: usize = 100_000;
+/// Most commands of one connection that wait for their reply.
+const SLOTS_MAX: usize = 1_024;
+/// Most bytes that they, and replies that are not yet sent, hold before the connection takes no more input.
+const HELD_BYTES_MAX: usize = 16 << 20;
+/// Most commands taken from the input at once.
+const TURN_COMMANDS_MAX: usize = 64;
+/// A bulk string may be this much longer than the longest value: then it is refused by name, not by closing.
+const BULK_SLACK_BYTES: usize = 1 << 20;
 
-/// A command whose reply has not been written yet.
-#[derive(Debug)]
-enum Slot {
-    Running(Shape, Order),
-    Done(BytesMut),
+/// Names a submitted command of one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticket(pub u64);
+
+/// What a connection needs of the node.
+pub trait Host {
+    /// Hands a command to the core. Its outcome comes later by [`Connection::on_outcome`], never from inside this call.
+    fn submit(&mut self, ticket: Ticket, command: Command);
+    /// The buckets.
+    fn catalog(&self) -> &Arc<Catalog>;
+    /// The calendar.
+    fn now(&self) -> Wall;
+    /// About the node; asked for only where a client wants to know.
+    fn facts(&self) -> ServerFacts;
+    /// 64 random bits.
+    fn random(&mut self) -> u64;
 }
 
-/// What may not start yet.
-#[derive(Debug)]
-enum Held {
-    /// Planned, and waits for another command on its key.
-    Planned(Command, Shape, Order),
-    /// Waits for all commands before it.
-    Alone(Run),
-    /// EXEC.
-    Execute(Vec<Arguments>),
-    /// Changes how replies are written: planned once all before it are.
-    Unplanned(Arguments),
+/// What a node says about itself in INFO and CLIENT LIST.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServerFacts {
+    /// Torc's version.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+    /// Its process.
+    pub process_id: u32,
+    /// The port that Redis clients use.
+    pub port: u16,
+    /// Since the process began to serve.
+    pub uptime_seconds: u64,
+    /// Memory in use, in bytes.
+    pub used_memory_bytes: u64,
+    /// The memory budget, in bytes.
+    pub memory_bytes_max: u64,
+    /// Commands since the start.
+    pub requests: u64,
+    /// Connections accepted since the start.
+    pub connections: u64,
+    /// Open connections of Redis clients: number and address.
+    pub clients: Vec<(u64, String)>,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
 }
 
-/// A command that runs alone.
-#[derive(Debug)]
-struct Alone {
-    /// Parts that were not submitted yet, the next one last.
-    parts: Vec<Command>,
-    outcomes: Vec<Outcome>,
-    /// The parts submitted last were a batch.
-    is_batch: bool,
-    shape: Shape,
-    /// Commands of a transaction that come after it, the next one last; `None` outside.
-    rest: Option<Vec<Arguments>>,
-}
-
-/// See the module.
+/// One client connection's protocol state.
 #[derive(Debug)]
 pub struct Connection {
     session: Session,
     parser: Parser,
-    slots: VecDeque<Slot>,
-    /// The ticket of the first slot, or of what runs alone.
-    first: u64,
-    /// Reads and writes in flight on each key, by its hash.
-    keys: FastMap<u64, (u32, u32)>,
-    held: Option<Held>,
-    alone: Option<Alone>,
-    out: BytesMut,
+    slots: Slots,
+    /// Commands of a transaction, and what was read together with its EXEC: they go before all further input.
+    script: VecDeque<Scripted>,
+    output: BytesMut,
+    /// Replies on their way into a slot.
+    scratch: BytesMut,
+    /// Commands found in the input: bytes and arguments of each.
+    turn: Vec<(usize, usize)>,
+    is_closing: bool,
+    /// Of which catalog `bulk_bytes_max` is.
+    catalog: Option<Arc<Catalog>>,
+    bulk_bytes_max: usize,
+}
+
+#[derive(Debug)]
+enum Scripted {
+    Command(OwnedArgs),
+    EndOfTransaction,
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// A client that has just connected.
     #[must_use]
     pub fn new(id: u64, address: String) -> Self {
         Self {
             session: Session::new(id, address),
             parser: Parser::default(),
-            slots: VecDeque::new(),
-            first: 0,
-            keys: FastMap::default(),
-            held: None,
-            alone: None,
-            out: BytesMut::new(),
+            slots: Slots::default(),
+            script: VecDeque::new(),
+            output: BytesMut::new(),
+            scratch: BytesMut::new(),
+            turn: Vec::new(),
+            is_closing: false,
+            catalog: None,
+            bulk_bytes_max: 0,
         }
     }
 
-    /// Takes whole commands off `input` for as long as they may start.
+    /// Takes every whole command from the front of `input` and starts what may start. Leaves the rest in `input` once
+    /// [`Self::wants_input`] says no: call again with it when it says yes.
     pub fn receive(&mut self, input: &mut BytesMut, host: &mut impl Host) {
-        while self.wants_input() {
-            match self.parser.next(input) {
-                Ok(None) => return,
-                Ok(Some(arguments)) if arguments.is_empty() => {}
-                Ok(Some(arguments)) => self.command(arguments, host),
-                Err(error) => {
-                    self.answer(|out, _| reply::error(out, &format!("ERR Protocol error: {error}")));
-                    self.session.is_closing = true;
+        self.run_script(host);
+        let bulk_bytes_max = self.bulk_bytes_max(host.catalog());
+        while self.script.is_empty() && self.wants_input() {
+            let room = TURN_COMMANDS_MAX.min(SLOTS_MAX - self.slots.len());
+            let mut read = 0;
+            self.turn.clear();
+            let end = loop {
+                let parsed = self.parser.next(&input[read..], bulk_bytes_max);
+                match parsed {
+                    Parsed::Command { bytes, arguments } => {
+                        self.turn.push((bytes, arguments));
+                        read += bytes;
+                        if self.turn.len() >= room {
+                            break None;
+                        }
+                    }
+                    Parsed::Nothing { bytes } if self.turn.is_empty() => drop(input.split_to(bytes)),
+                    Parsed::Incomplete if self.turn.is_empty() => return,
+                    end => break Some(end),
                 }
+            };
+            if self.turn.is_empty() {
+                self.inline(end, input, host);
+            } else {
+                let frame = input.split_to(read).freeze();
+                self.run_turn(&frame, host);
             }
         }
     }
 
-    /// The outcome of a submitted command.
+    /// Takes a command's outcome.
     pub fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome, host: &mut impl Host) {
-        if self.alone.is_some() {
-            self.on_alone(outcome, host);
-        } else {
-            self.on_slot(ticket, outcome, host);
-        }
-        self.start_held(host);
+        self.settle(ticket, outcome, host);
+        self.run_script(host);
     }
 
-    /// Replies, in the order of their commands.
+    /// Replies in the order of the requests; what is sent is taken off by the caller.
     pub fn output(&mut self) -> &mut BytesMut {
-        &mut self.out
+        &mut self.output
     }
 
-    /// True once the connection is to be closed, as soon as all output is written.
+    /// True if the connection is to be closed once the output is sent.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.session.is_closing && self.in_flight() == 0 && self.held.is_none()
+        self.is_closing && self.slots.is_empty()
     }
 
-    /// False while too much is in flight, or something has to be over before the next command may be read.
+    /// False while too much is under way, or nothing more is to be read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.held.is_none() && self.alone.is_none() && self.slots.len() < IN_FLIGHT_MAX && !self.session.is_closing
+        !self.is_closing && self.has_room()
     }
 
-    /// Commands that wait for their outcome.
+    /// Commands whose reply is not written yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.slots.len() + usize::from(self.alone.is_some())
+        self.slots.len()
     }
 
-    fn command(&mut self, arguments: Arguments, host: &mut impl Host) {
-        let Some(spec) = table::find(&arguments[0]) else {
-            self.break_transaction();
-            let text = unknown(&arguments);
-            return self.answer(|out, _| reply::error(out, &text));
+    fn has_room(&self) -> bool {
+        self.slots.len() < SLOTS_MAX && self.slots.bytes() + self.output.len() < HELD_BYTES_MAX
+    }
+
+    /// The longest bulk string that is read at all.
+    fn bulk_bytes_max(&mut self, catalog: &Arc<Catalog>) -> usize {
+        if !self.catalog.as_ref().is_some_and(|known| Arc::ptr_eq(known, catalog)) {
+            let longest = catalog.iter().map(|bucket| bucket.value_bytes_max).max();
+            self.bulk_bytes_max = longest.unwrap_or(VALUE_BYTES_MAX) as usize + BULK_SLACK_BYTES;
+            self.catalog = Some(Arc::clone(catalog));
+        }
+        self.bulk_bytes_max
+    }
+
+    /// Runs the commands found in `frame`.
+    fn run_turn(&mut self, frame: &Bytes, host: &mut dyn Host) {
+        let spans = self.parser.lend();
+        let turn = std::mem::take(&mut self.turn);
+        let (mut base, mut used) = (0, 0);
+        for &(bytes, arguments) in &turn {
+            let args = Args::new(frame, base, &spans[used..used + arguments]);
+            if !self.script.is_empty() {
+                self.script.push_back(Scripted::Command(args.to_owned()));
+            } else if !self.is_closing {
+                self.dispatch(args, bytes, host);
+            }
+            base += bytes;
+            used += arguments;
+        }
+        self.turn = turn;
+        self.parser.give_back(spans, used);
+        self.run_script(host);
+    }
+
+    /// What is at the front of the input and no array of bulk strings.
+    fn inline(&mut self, found: Option<Parsed>, input: &mut BytesMut, host: &mut dyn Host) {
+        match found {
+            Some(Parsed::Inline { bytes, arguments }) => {
+                drop(input.split_to(bytes));
+                let owned = OwnedArgs::of_words(&arguments);
+                self.dispatch(owned.args(), bytes, host);
+                self.run_script(host);
+            }
+            Some(Parsed::Broken(words)) => {
+                self.refuse(&Refused::of(format!("ERR Protocol error: {words}")));
+                self.is_closing = true;
+            }
+            Some(Parsed::Command { .. } | Parsed::Nothing { .. } | Parsed::Incomplete) | None => {}
+        }
+    }
+
+    /// Goes on with a transaction while there is room.
+    fn run_script(&mut self, host: &mut dyn Host) {
+        while self.is_closing || self.has_room() {
+            match self.script.pop_front() {
+                None => return,
+                Some(Scripted::Command(_)) if self.is_closing => {}
+                Some(Scripted::Command(owned)) => self.dispatch(owned.args(), owned.weight(), host),
+                Some(Scripted::EndOfTransaction) => self.place(Plan::Pause(Answer::Silent), 0, host),
+            }
+        }
+    }
+
+    fn dispatch(&mut self, args: Args<'_>, bytes: usize, host: &mut dyn Host) {
+        let Some(spec) = table::find(args.at(0)) else {
+            return self.refuse_before_start(&unknown_command(args));
         };
-        if !table::fits(spec, arguments.len()) {
-            self.break_transaction();
-            let name = spec.name.to_ascii_lowercase();
-            let text = format!("ERR wrong number of arguments for '{name}' command");
-            return self.answer(|out, _| reply::error(out, &text));
+        if !spec.takes(args.len()) {
+            return self.refuse_before_start(&Refused::arity(spec.name));
         }
-        match spec.name {
-            "MULTI" | "EXEC" | "DISCARD" => return self.transaction(spec.name, host),
-            "WATCH" if self.session.transaction.is_some() => {
-                return self.answer(|out, _| reply::error(out, "ERR WATCH inside MULTI is not allowed"));
+        if !spec.has(AT_ONCE)
+            && let Some(transaction) = &mut self.session.transaction
+        {
+            let owned = args.to_owned();
+            transaction.bytes += owned.weight();
+            if transaction.bytes > TRANSACTION_BYTES_MAX {
+                transaction.commands.clear();
+                let text = format!("ERR a transaction may have {TRANSACTION_BYTES_MAX} bytes");
+                return self.refuse_before_start(&Refused::of(text));
             }
-            "QUIT" | "RESET" => self.session.transaction = None,
-            _ => {}
+            transaction.commands.push(owned);
+            return self.answer(|writer| writer.simple("QUEUED"));
         }
-        if let Some(transaction) = &mut self.session.transaction {
-            if transaction.commands.len() >= TRANSACTION_COMMANDS_MAX {
-                transaction.is_broken = true;
-                let text = format!("TOOLARGE a transaction has at most {TRANSACTION_COMMANDS_MAX} commands");
-                return self.answer(|out, _| reply::error(out, &text));
-            }
-            transaction.commands.push(arguments);
-            return self.answer(|out, _| reply::simple(out, "QUEUED"));
-        }
-        if matches!(spec.name, "HELLO" | "RESET" | "QUIT") && !self.slots.is_empty() {
-            self.held = Some(Held::Unplanned(arguments));
-            return;
-        }
-        self.plan(spec, &arguments, host);
-    }
-
-    fn plan(&mut self, spec: &'static table::Spec, arguments: &Arguments, host: &mut impl Host) {
-        let is_first = self.slots.is_empty();
-        let mut aside = BytesMut::new();
-        let out = if is_first { &mut self.out } else { &mut aside };
-        let planned = (spec.handler)(&mut Call {
-            name: spec.name,
-            arguments,
+        let is_front = self.slots.is_empty();
+        let out = if is_front { &mut self.output } else { &mut self.scratch };
+        let length = out.len();
+        let protocol = self.session.protocol;
+        let mut call = Call {
+            spec,
+            args,
             session: &mut self.session,
-            host,
-            out,
-        });
-        match planned {
-            Ok(Plan::Answered) => {}
-            Ok(Plan::One(command, shape, order)) => return self.start_or_hold(command, shape, order, host),
-            Ok(Plan::Several(run)) => return self.start_or_hold_alone(Held::Alone(run), host),
-            Err(text) => reply::error(out, &text),
-        }
-        if !is_first {
-            self.slots.push_back(Slot::Done(aside));
-        }
-    }
-
-    /// A reply that needs nobody else.
-    fn answer(&mut self, write: impl FnOnce(&mut BytesMut, &Session)) {
-        if self.slots.is_empty() {
-            write(&mut self.out, &self.session);
-        } else {
-            let mut aside = BytesMut::new();
-            write(&mut aside, &self.session);
-            self.slots.push_back(Slot::Done(aside));
+            host: &mut *host,
+            reply: Writer { out, protocol },
+        };
+        match (spec.handler)(&mut call) {
+            Ok(plan) => self.place(plan, bytes, host),
+            Err(refused) => {
+                let out = if is_front { &mut self.output } else { &mut self.scratch };
+                out.truncate(length);
+                self.refuse(&refused);
+            }
         }
     }
 
-    fn start_or_hold(&mut self, command: Command, shape: Shape, order: Order, host: &mut impl Host) {
-        if self.conflicts(order) {
-            self.held = Some(Held::Planned(command, shape, order));
-            return;
-        }
-        let counts = self.keys.entry(order.hash).or_default();
-        if order.is_write {
-            counts.1 += 1;
-        } else {
-            counts.0 += 1;
-        }
-        let ticket = Ticket(self.first + self.slots.len() as u64);
-        self.slots.push_back(Slot::Running(shape, order));
-        host.submit(ticket, command);
-    }
-
-    fn conflicts(&self, order: Order) -> bool {
-        let in_flight = self.keys.get(&order.hash);
-        in_flight.is_some_and(|&(reads, writes)| writes > 0 || (order.is_write && reads > 0))
-    }
-
-    fn start_or_hold_alone(&mut self, held: Held, host: &mut impl Host) {
-        self.held = Some(held);
-        self.start_held(host);
-    }
-
-    fn start_held(&mut self, host: &mut impl Host) {
-        if self.alone.is_some() {
-            return;
-        }
-        match self.held.take() {
-            None => {}
-            Some(Held::Planned(command, shape, order)) => self.start_or_hold(command, shape, order, host),
-            Some(held) if !self.slots.is_empty() => self.held = Some(held),
-            Some(Held::Alone(run)) => self.start_alone(run, None, host),
-            Some(Held::Unplanned(arguments)) => {
-                if let Some(spec) = table::find(&arguments[0]) {
-                    self.plan(spec, &arguments, host);
+    /// Does what a handler decided.
+    fn place(&mut self, plan: Plan, bytes: usize, host: &mut dyn Host) {
+        match plan {
+            Plan::Replied => self.keep_scratch(),
+            Plan::RepliedLast => {
+                self.keep_scratch();
+                self.is_closing = true;
+            }
+            Plan::Key(command, answer) => {
+                let order = order_of(&command);
+                let state = if self.slots.may_start(order) {
+                    host.submit(Ticket(self.slots.next_ticket()), command);
+                    State::Running
+                } else {
+                    State::Waiting(Some(Box::new(command)))
+                };
+                self.push(order, state, answer, bytes);
+            }
+            Plan::Barrier(command, answer) => {
+                self.push(Order::BARRIER, State::Waiting(Some(Box::new(command))), answer, bytes);
+                self.release(false, host);
+            }
+            Plan::Pause(answer) => {
+                self.push(Order::BARRIER, State::Waiting(None), answer, bytes);
+                self.release(false, host);
+            }
+            Plan::Transaction(commands) => {
+                self.script.push_front(Scripted::EndOfTransaction);
+                let count = commands.len();
+                for command in commands.into_iter().rev() {
+                    self.script.push_front(Scripted::Command(command));
                 }
-            }
-            Some(Held::Execute(mut commands)) => {
-                reply::array(&mut self.out, commands.len());
-                commands.reverse();
-                self.go_on_executing(commands, host);
+                self.place(Plan::Pause(Answer::Array(count)), 0, host);
             }
         }
     }
 
-    fn start_alone(&mut self, run: Run, rest: Option<Vec<Arguments>>, host: &mut impl Host) {
-        let Run { commands, shape } = run;
-        let mut parts = commands;
-        parts.reverse();
-        self.alone = Some(Alone {
-            parts,
-            outcomes: Vec::new(),
-            is_batch: false,
-            shape,
-            rest,
-        });
-        self.submit_parts(host);
+    fn push(&mut self, order: Order, state: State, answer: Answer, bytes: usize) {
+        let protocol = self.session.protocol;
+        self.slots.push(
+            order,
+            Slot {
+                state,
+                answer,
+                protocol,
+                bytes,
+            },
+        );
     }
 
-    /// Submits the next parts; several go as a batch.
-    fn submit_parts(&mut self, host: &mut impl Host) {
-        let Some(alone) = &mut self.alone else { return };
-        let count = alone.parts.len().min(BATCH_COMMANDS_MAX);
-        let mut next = alone.parts.split_off(alone.parts.len() - count);
-        next.reverse();
-        alone.is_batch = next.len() != 1;
-        let command = match next.pop() {
-            Some(only) if next.is_empty() => only,
-            Some(last) => {
-                next.push(last);
-                Command::Batch(Batch { commands: next })
-            }
-            None => Command::Batch(Batch { commands: next }),
-        };
-        host.submit(Ticket(self.first), command);
-    }
-
-    fn on_alone(&mut self, outcome: Outcome, host: &mut impl Host) {
-        let Some(alone) = &mut self.alone else { return };
-        match outcome {
-            Outcome::Batch(outcomes) if alone.is_batch => alone.outcomes.extend(outcomes),
-            outcome => alone.outcomes.push(outcome),
-        }
-        if !alone.parts.is_empty() {
-            self.submit_parts(host);
-            return;
-        }
-        let Some(Alone {
-            mut outcomes,
-            shape,
-            rest,
-            ..
-        }) = self.alone.take()
-        else {
+    fn settle(&mut self, ticket: Ticket, outcome: Outcome, host: &mut dyn Host) {
+        let Some(index) = self.slots.index_of(ticket.0) else {
             return;
         };
-        let view = View {
-            session: &self.session,
-            now: host.now(),
-        };
-        let next = match outcomes.pop() {
-            Some(only) if outcomes.is_empty() && !shape.is_of_many() => shape.one(only, &view, &mut self.out),
-            last => {
-                outcomes.extend(last);
-                shape.many(outcomes, &view, &mut self.out)
-            }
-        };
-        if let Next::Ask(commands, shape) = next {
-            return self.start_alone(Run { commands, shape }, rest, host);
-        }
-        self.first += 1;
-        if let Some(rest) = rest {
-            self.go_on_executing(rest, host);
-        }
-    }
-
-    /// Runs the commands of a transaction one after another.
-    fn go_on_executing(&mut self, mut rest: Vec<Arguments>, host: &mut impl Host) {
-        while let Some(arguments) = rest.pop() {
-            let Some(spec) = table::find(&arguments[0]) else {
-                continue;
-            };
-            let planned = (spec.handler)(&mut Call {
-                name: spec.name,
-                arguments: &arguments,
-                session: &mut self.session,
-                host,
-                out: &mut self.out,
-            });
-            let run = match planned {
-                Ok(Plan::Answered) => continue,
-                Ok(Plan::One(command, shape, _)) => Run {
-                    commands: vec![command],
-                    shape,
-                },
-                Ok(Plan::Several(run)) => run,
-                Err(text) => {
-                    reply::error(&mut self.out, &text);
-                    continue;
-                }
-            };
-            return self.start_alone(run, Some(rest), host);
-        }
-    }
-
-    fn on_slot(&mut self, ticket: Ticket, outcome: Outcome, host: &mut impl Host) {
-        let place = ticket.0.wrapping_sub(self.first) as usize;
-        let Some(Slot::Running(shape, order)) = self.slots.get_mut(place) else {
+        let slot = self.slots.slot(index);
+        if !matches!(slot.state, State::Running) {
             return;
+        }
+        let answer = std::mem::replace(&mut slot.answer, Answer::Silent);
+        let protocol = slot.protocol;
+        let out = if index == 0 {
+            &mut self.output
+        } else {
+            &mut self.scratch
         };
-        let order = *order;
-        let shape = std::mem::replace(shape, Shape::Ok);
-        let view = View {
-            session: &self.session,
-            now: host.now(),
+        let mut turn = Turn {
+            reply: Writer { out, protocol },
+            session: &mut self.session,
+            host: &mut *host,
         };
-        let mut aside = BytesMut::new();
-        let out = if place == 0 { &mut self.out } else { &mut aside };
-        if let Next::Ask(mut commands, shape) = shape.one(outcome, &view, out) {
-            if let Some(command) = commands.pop() {
-                self.slots[place] = Slot::Running(shape, order);
+        match answer.on(outcome, &mut turn) {
+            Next::Ask(command, answer) => {
+                self.slots.slot(index).answer = answer;
                 host.submit(ticket, command);
+                return;
             }
-            return;
+            Next::Done => {}
         }
-        self.leave(order);
-        if place > 0 {
-            self.slots[place] = Slot::Done(aside);
-            return;
+        let order = self.slots.complete(index);
+        if index > 0 {
+            self.slots.keep(index, self.scratch.split().freeze());
         }
-        self.slots.pop_front();
-        self.first += 1;
-        while let Some(Slot::Done(done)) = self.slots.front() {
-            self.out.extend_from_slice(done);
-            self.slots.pop_front();
-            self.first += 1;
+        if let Some(next) = (order != Order::BARRIER)
+            .then(|| self.slots.next_ready(order, index + 1))
+            .flatten()
+        {
+            self.start(next, host);
         }
-    }
-
-    fn leave(&mut self, order: Order) {
-        if let Some(counts) = self.keys.get_mut(&order.hash) {
-            if order.is_write {
-                counts.1 -= 1;
-            } else {
-                counts.0 -= 1;
-            }
-            if *counts == (0, 0) {
-                self.keys.remove(&order.hash);
-            }
+        if index == 0 {
+            self.slots.pop();
+            self.release(order == Order::BARRIER, host);
         }
     }
 
-    fn transaction(&mut self, name: &str, host: &mut impl Host) {
-        match (name, self.session.transaction.take()) {
-            ("MULTI", None) => {
-                self.session.transaction = Some(Transaction::default());
-                self.answer(|out, _| reply::simple(out, "OK"));
+    /// Sends replies that have come to the front, and starts what waited for a barrier or is one.
+    fn release(&mut self, mut barrier_is_done: bool, host: &mut dyn Host) {
+        loop {
+            while let Some(reply) = self.slots.pop_done() {
+                self.output.extend_from_slice(&reply);
             }
-            ("MULTI", Some(open)) => {
-                self.session.transaction = Some(open);
-                self.answer(|out, _| reply::error(out, "ERR MULTI calls can not be nested"));
+            let Some(slot) = self.slots.waiting_barrier() else {
+                break;
+            };
+            let State::Waiting(command) = std::mem::replace(&mut slot.state, State::Running) else {
+                break;
+            };
+            if let Some(command) = command {
+                host.submit(Ticket(self.slots.ticket_of(0)), *command);
+                return;
             }
-            ("DISCARD", Some(_)) => self.answer(|out, _| reply::simple(out, "OK")),
-            (_, None) => {
-                let text = format!("ERR {name} without MULTI");
-                self.answer(|out, _| reply::error(out, &text));
+            let answer = std::mem::replace(&mut slot.answer, Answer::Silent);
+            let protocol = slot.protocol;
+            let out = &mut self.output;
+            answer.without_outcome(&mut Writer { out, protocol }, &self.session);
+            self.slots.complete(0);
+            self.slots.pop();
+            barrier_is_done = true;
+        }
+        if barrier_is_done {
+            let mut from = 0;
+            while let Some(index) = self.slots.next_released(from) {
+                self.start(index, host);
+                from = index + 1;
             }
-            (_, Some(Transaction { is_broken: true, .. })) => self.answer(|out, _| {
-                reply::error(out, "EXECABORT Transaction discarded because of previous errors.");
-            }),
-            (_, Some(Transaction { commands, .. })) => self.start_or_hold_alone(Held::Execute(commands), host),
         }
     }
 
-    fn break_transaction(&mut self) {
+    fn start(&mut self, index: usize, host: &mut dyn Host) {
+        let ticket = Ticket(self.slots.ticket_of(index));
+        let slot = self.slots.slot(index);
+        if let State::Waiting(Some(command)) = std::mem::replace(&mut slot.state, State::Running) {
+            host.submit(ticket, *command);
+        }
+    }
+
+    /// An error before a command has begun; in a transaction it will end it.
+    fn refuse_before_start(&mut self, refused: &Refused) {
         if let Some(transaction) = &mut self.session.transaction {
-            transaction.is_broken = true;
+            transaction.is_refused = true;
         }
+        self.refuse(refused);
+    }
+
+    fn refuse(&mut self, refused: &Refused) {
+        self.answer(|writer| writer.error(&refused.0));
+    }
+
+    fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        let protocol: Protocol = self.session.protocol;
+        let out = if self.slots.is_empty() {
+            &mut self.output
+        } else {
+            &mut self.scratch
+        };
+        write(&mut Writer { out, protocol });
+        self.keep_scratch();
+    }
+
+    /// A reply that was not written to the output goes behind those that are still to come.
+    fn keep_scratch(&mut self) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let reply = self.scratch.split().freeze();
+        let bytes = reply.len();
+        self.push(Order::FREE, State::Done(reply), Answer::Silent, bytes);
     }
 }
 
-fn unknown(arguments: &Arguments) -> String {
-    let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned();
-    let mut text = format!(
-        "ERR unknown command '{}', with args beginning with: ",
-        shown(&arguments[0])
-    );
-    for argument in &arguments[1..] {
-        if text.len() > 200 {
+fn order_of(command: &Command) -> Order {
+    match command {
+        Command::Get(get) => Order::of_key(get.target.bucket, &get.target.key),
+        Command::Put(put) => Order::of_key(put.target.bucket, &put.target.key),
+        Command::Update(update) => Order::of_key(update.target.bucket, &update.target.key),
+        Command::View(view) => Order::of_key(view.target.bucket, &view.target.key),
+        Command::List(list) => Order::of_key(list.bucket, &list.key),
+        Command::Inspect(inspect) => Order::of_key(inspect.target.bucket, &inspect.target.key),
+        Command::Keys(_) | Command::Clear(_) | Command::Batch(_) => Order::BARRIER,
+    }
+}
+
+fn unknown_command(args: Args<'_>) -> Refused {
+    let mut text = format!("ERR unknown command '{}', with args beginning with: ", args.shown(0));
+    for index in 1..args.len() {
+        if text.len() >= 128 {
             break;
         }
-        write!(text, "'{}' ", shown(argument)).expect("a String grows");
+        text.push_str(&format!("'{}' ", args.shown(index)));
     }
-    text
+    Refused::of(text)
 }

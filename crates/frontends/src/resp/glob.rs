@@ -1,41 +1,40 @@
-//! Redis's glob patterns: `*`, `?`, `[a-z]`, `[^a]` and `\` to escape. Never recurses: the last star is remembered, so a
-//! hostile pattern costs pattern × text at most.
+//! Redis's patterns: `*`, `?`, `[a-c]`, `[^x]`, `\` before a literal. Linear in time for all but nested stars, and those
+//! go back only to the last one.
 
 /// True if all of `text` matches `pattern`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at_pattern, mut at_text) = (0, 0);
+    let (mut at, mut read) = (0, 0);
+    // Where to go on if what follows the last star does not match: the pattern after it, and the text it has swallowed.
     let mut star: Option<(usize, usize)> = None;
     loop {
-        if pattern.get(at_pattern) == Some(&b'*') {
-            star = Some((at_pattern + 1, at_text));
-            at_pattern += 1;
+        if pattern.get(at) == Some(&b'*') {
+            at += 1;
+            star = Some((at, read));
             continue;
         }
-        match (at_pattern < pattern.len(), text.get(at_text)) {
-            (false, None) => return true,
-            (true, Some(&byte)) => {
-                if let Some(next) = one(pattern, at_pattern, byte) {
-                    at_pattern = next;
-                    at_text += 1;
-                    continue;
-                }
-            }
-            (true, None) | (false, Some(_)) => {}
+        let next = match text.get(read) {
+            None if at >= pattern.len() => return true,
+            None => None,
+            Some(&byte) => one(pattern, at, byte),
+        };
+        if let Some(next) = next {
+            at = next;
+            read += 1;
+            continue;
         }
         match star {
-            Some((after_star, from)) if from < text.len() => {
-                star = Some((after_star, from + 1));
-                at_pattern = after_star;
-                at_text = from + 1;
+            Some((after, swallowed)) if swallowed < text.len() => {
+                star = Some((after, swallowed + 1));
+                (at, read) = (after, swallowed + 1);
             }
             Some(_) | None => return false,
         }
     }
 }
 
-/// Where the pattern goes on if its next element matches the byte.
+/// Matches one byte; the offset in the pattern after what matched it.
 fn one(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
-    match pattern[at] {
+    match *pattern.get(at)? {
         b'?' => Some(at + 1),
         b'[' => class(pattern, at + 1, byte),
         b'\\' if at + 1 < pattern.len() => (pattern[at + 1] == byte).then_some(at + 2),
@@ -43,27 +42,30 @@ fn one(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
     }
 }
 
+/// `[…]`; one that is not closed ends with the pattern.
 fn class(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
     let is_negated = pattern.get(at) == Some(&b'^');
-    at += usize::from(is_negated);
+    if is_negated {
+        at += 1;
+    }
     let mut is_in = false;
     loop {
-        match pattern[at..] {
-            // As Redis: a class that does not end, ends with the pattern.
-            [] => break,
-            [b']', ..] => {
+        match pattern.get(at) {
+            None => break,
+            Some(b']') => {
                 at += 1;
                 break;
             }
-            [b'\\', escaped, ..] => {
-                is_in |= escaped == byte;
+            Some(b'\\') if at + 1 < pattern.len() => {
+                is_in |= pattern[at + 1] == byte;
                 at += 2;
             }
-            [from, b'-', to, ..] => {
-                is_in |= (from.min(to)..=from.max(to)).contains(&byte);
+            Some(&low) if pattern.get(at + 1) == Some(&b'-') && at + 2 < pattern.len() => {
+                let high = pattern[at + 2];
+                is_in |= (low.min(high)..=low.max(high)).contains(&byte);
                 at += 3;
             }
-            [literal, ..] => {
+            Some(&literal) => {
                 is_in |= literal == byte;
                 at += 1;
             }
@@ -74,37 +76,44 @@ fn class(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
 
     #[test]
     fn patterns_match_as_in_redis() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("h?llo", "hallo", true),
-            ("h*llo", "heeeello", true),
-            ("h[ae]llo", "hillo", false),
-            ("h[^e]llo", "hallo", true),
-            ("h[a-b]llo", "hbllo", true),
-            ("h[b-a]llo", "hallo", true),
-            ("foo\\*", "foo*", true),
-            ("foo\\*", "foobar", false),
-            ("a*b*c", "a12b34c", true),
-            ("a*b*c", "a12b34", false),
-            ("[", "a", false),
-            ("a\\", "a\\", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), text.as_bytes()),
-                expected,
-                "{pattern} {text}"
-            );
+        let yes = [
+            ("*", ""),
+            ("", ""),
+            ("h?llo", "hello"),
+            ("h*o", "hello"),
+            ("h[ae]llo", "hallo"),
+            ("h[^e]llo", "hallo"),
+            ("h[a-b]llo", "hbllo"),
+            ("h[b-a]llo", "hallo"),
+            (r"\*", "*"),
+            ("a*b*c", "axxbxbyc"),
+            ("foo*", "foo"),
+            ("[abc", "a"),
+        ];
+        for (pattern, text) in yes {
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        let no = [
+            ("", "a"),
+            ("?", ""),
+            ("h[^e]llo", "hello"),
+            ("a*b", "a"),
+            (r"\*", "a"),
+            ("h[a-b]llo", "hcllo"),
+            ("a*b*c", "axxbxby"),
+        ];
+        for (pattern, text) in no {
+            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
     }
 
     #[test]
-    fn a_hostile_pattern_ends_soon() {
-        let pattern = [b"*a".repeat(100), b"b".to_vec()].concat();
-        assert!(!matches(&pattern, &[b'a'; 5_000]));
+    fn many_stars_take_no_exponential_time() {
+        let pattern = "a*".repeat(200) + "b";
+        assert!(!matches(pattern.as_bytes(), "a".repeat(20_000).as_bytes()));
     }
 }

@@ -1,21 +1,22 @@
-//! The Redis protocol, RESP2 and RESP3: bytes to commands, outcomes to replies; no sockets, no clock. `connection.rs` is
-//! one client's conversation, `table.rs` lists the commands, `shape.rs` makes replies of outcomes.
+//! The Redis protocol, versions 2 and 3: bytes to commands, outcomes to replies in the order of the requests. No socket,
+//! no clock, no async. What commands there are and how many words each has comes from one table (`table.rs`).
 
+mod answer;
+mod args;
+mod call;
+mod commands;
 mod connection;
-mod failure;
-mod fields;
 mod glob;
-mod hashes;
-mod keys;
+mod inline;
+mod number;
 mod parser;
-mod plan;
-mod reply;
-mod server;
+mod refused;
 mod session;
-mod shape;
-mod strings;
+mod slots;
 mod table;
-mod torc;
+mod writer;
 
-pub use connection::Connection;
-pub use session::{Host, ServerFacts, Ticket};
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Host, ServerFacts, Ticket};

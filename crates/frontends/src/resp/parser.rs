@@ -1,313 +1,284 @@
-//! Bytes to commands: RESP arrays of bulk strings, and inline commands. Arguments are slices of the bytes that were read;
-//! nothing is allocated by a length that a client claims, nothing recurses, and what was looked at is not looked at twice.
+//! Requests as they arrive: arrays of bulk strings, or inline lines. Incremental: what was understood of an unfinished
+//! command is kept, so bytes that trickle in are not read twice. A command's arguments are offsets into the input; memory
+//! grows with bytes that have arrived, never with a length that a client claims.
 
-use bytes::{Buf, Bytes, BytesMut};
-use smallvec::SmallVec;
+use std::borrow::Cow;
 
-/// A command's arguments, its name first.
-pub type Arguments = SmallVec<[Bytes; 4]>;
+use crate::resp::inline;
 
-/// Longest inline command and longest length line, in bytes.
-const LINE_BYTES_MAX: usize = 64 << 10;
-/// Most arguments of one command.
-const ARGUMENTS_MAX: u32 = 1 << 20;
-/// Longest argument. Values have their own, smaller limit with a clearer error.
-const ARGUMENT_BYTES_MAX: usize = 64 << 20;
-/// Most bytes of one command: what a client can make this node hold.
-const COMMAND_BYTES_MAX: usize = 128 << 20;
+/// Most arguments of one command, as in Redis.
+pub const ARGUMENTS_MAX: i64 = 1 << 20;
+/// Longest inline command, in bytes, as in Redis.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of one command: far above one value, far below what would hurt the node.
+pub const COMMAND_BYTES_MAX: usize = 64 << 20;
+/// Longest `*…` or `$…` line: a sign, twenty digits and a little.
+const HEADER_BYTES_MAX: usize = 32;
 
-/// What makes a stream unreadable. The connection is closed after it was told.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ProtocolError {
-    /// A line without an end.
-    #[error("too big inline request")]
-    InlineTooLong,
-    /// Not a number, or too many arguments.
-    #[error("invalid multibulk length")]
-    BadCount,
-    /// Not a number, or too long.
-    #[error("invalid bulk length")]
-    BadLength,
-    /// An argument that does not begin with `$`.
-    #[error("expected '$', got '{0}'")]
-    NoBulk(char),
-    /// An inline command with a quote that does not end.
-    #[error("unbalanced quotes in request")]
-    UnbalancedQuotes,
-    /// More than this node holds for one command.
-    #[error("the command is longer than {COMMAND_BYTES_MAX} bytes")]
-    CommandTooLong,
+/// One argument, counted from the first byte of its command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Offset of its first byte.
+    pub start: u32,
+    /// Its bytes.
+    pub length: u32,
 }
 
-/// Where an argument stands in the bytes of its command.
-type Place = (u32, u32);
+/// What the input begins with.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Parsed {
+    /// A whole command of this many bytes; its arguments are the last `arguments` spans.
+    Command {
+        /// Bytes that it takes.
+        bytes: usize,
+        /// How many arguments.
+        arguments: usize,
+    },
+    /// A whole inline command of this many bytes, with its arguments unquoted.
+    Inline {
+        /// Bytes that it takes.
+        bytes: usize,
+        /// Its arguments; at least one.
+        arguments: Vec<Vec<u8>>,
+    },
+    /// Bytes that say nothing: an empty line, an empty array.
+    Nothing {
+        /// How many.
+        bytes: usize,
+    },
+    /// The command goes on beyond the input.
+    Incomplete,
+    /// Not the protocol: answer this and close.
+    Broken(Cow<'static, str>),
+}
 
-/// Remembers how far a command that is not complete was understood.
+/// How far the command at the front of the input was read.
 #[derive(Debug, Default)]
 pub struct Parser {
-    places: SmallVec<[Place; 8]>,
-    /// Arguments still to come; `None` between commands.
-    missing: Option<u32>,
-    /// Bytes of the command that are understood.
+    /// Arguments of all commands since `clear`, then those of the unfinished one.
+    spans: Vec<Span>,
+    /// Arguments that the unfinished command still lacks; 0: it has not begun.
+    lacking: u32,
+    /// Its arguments so far.
+    read: u32,
+    /// Where it goes on, counted from its first byte.
     at: usize,
 }
 
-impl Parser {
-    /// Takes the next whole command off `input`; `None` if more must be read first. An empty command has no arguments.
-    ///
-    /// # Errors
-    /// [`ProtocolError`]: the stream can't be read any further.
-    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Arguments>, ProtocolError> {
-        let missing = match self.missing {
-            Some(missing) => missing,
-            None => match input.first() {
-                None => return Ok(None),
-                Some(b'*') => {
-                    let Some((count, next)) = number(input, 1, ProtocolError::BadCount)? else {
-                        return Ok(None);
-                    };
-                    self.at = next;
-                    match u32::try_from(count) {
-                        Ok(count) if count > ARGUMENTS_MAX => return Err(ProtocolError::BadCount),
-                        Ok(count) => count,
-                        // As Redis: nothing is asked and nothing answered.
-                        Err(_) if count >= -1 => 0,
-                        Err(_) => return Err(ProtocolError::BadCount),
-                    }
-                }
-                Some(_) => return inline(input),
-            },
-        };
-        self.missing = Some(missing);
-        self.arguments(input)
-    }
+enum Header {
+    Value(i64, usize),
+    Incomplete,
+    Invalid,
+}
 
-    fn arguments(&mut self, input: &mut BytesMut) -> Result<Option<Arguments>, ProtocolError> {
-        while let Some(missing @ 1..) = self.missing {
+impl Parser {
+    /// Reads one command from the front of `input`, which must begin where the last whole command ended.
+    pub fn next(&mut self, input: &[u8], bulk_bytes_max: usize) -> Parsed {
+        if self.lacking == 0 {
+            match input.first() {
+                None => return Parsed::Incomplete,
+                Some(b'*') => {}
+                Some(_) => return inline_command(input),
+            }
+            match header(input, 0) {
+                Header::Incomplete => return Parsed::Incomplete,
+                Header::Invalid => return Parsed::Broken("invalid multibulk length".into()),
+                Header::Value(count, _) if count > ARGUMENTS_MAX => {
+                    return Parsed::Broken("invalid multibulk length".into());
+                }
+                Header::Value(count, bytes) if count <= 0 => return Parsed::Nothing { bytes },
+                Header::Value(count, bytes) => {
+                    self.lacking = count as u32;
+                    self.read = 0;
+                    self.at = bytes;
+                }
+            }
+        }
+        while self.lacking > 0 {
             match input.get(self.at) {
-                None => return Ok(None),
+                None => return Parsed::Incomplete,
                 Some(b'$') => {}
-                Some(&other) => return Err(ProtocolError::NoBulk(char::from(other))),
+                Some(&byte) => {
+                    let shown = char::from(byte).escape_default();
+                    return Parsed::Broken(format!("expected '$', got '{shown}'").into());
+                }
             }
-            let Some((length, start)) = number(input, self.at + 1, ProtocolError::BadLength)? else {
-                return Ok(None);
+            let (length, start) = match header(input, self.at) {
+                Header::Incomplete => return Parsed::Incomplete,
+                Header::Value(length, start) if (0..=bulk_bytes_max as i64).contains(&length) => {
+                    (length as usize, start)
+                }
+                Header::Value(..) | Header::Invalid => return Parsed::Broken("invalid bulk length".into()),
             };
-            let length = usize::try_from(length).map_err(|_| ProtocolError::BadLength)?;
-            if length > ARGUMENT_BYTES_MAX {
-                return Err(ProtocolError::BadLength);
-            }
             let end = start + length;
             if end + 2 > COMMAND_BYTES_MAX {
-                return Err(ProtocolError::CommandTooLong);
+                let text = format!("a command may have {COMMAND_BYTES_MAX} bytes");
+                return Parsed::Broken(text.into());
             }
-            if input.len() < end + 2 {
-                return Ok(None);
+            match input.get(end..end + 2) {
+                None => return Parsed::Incomplete,
+                Some(b"\r\n") => {}
+                Some(_) => return Parsed::Broken("expected CRLF after a bulk string".into()),
             }
-            self.places.push((start as u32, end as u32));
-            // As Redis, the two bytes at the end are skipped and not looked at.
+            self.spans.push(Span {
+                start: start as u32,
+                length: length as u32,
+            });
             self.at = end + 2;
-            self.missing = Some(missing - 1);
+            self.read += 1;
+            self.lacking -= 1;
         }
-        let command = input.split_to(self.at).freeze();
-        let places = std::mem::take(&mut self.places);
-        self.missing = None;
+        let arguments = self.read as usize;
+        let bytes = self.at;
+        self.read = 0;
         self.at = 0;
-        Ok(Some(
-            places
-                .iter()
-                .map(|&(start, end)| command.slice(start as usize..end as usize))
-                .collect(),
-        ))
+        Parsed::Command { bytes, arguments }
+    }
+
+    /// Lends the spans of the whole commands that were read, in order; `give_back` must follow.
+    pub fn lend(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.spans)
+    }
+
+    /// Takes the spans back, without the first `used`.
+    pub fn give_back(&mut self, mut spans: Vec<Span>, used: usize) {
+        spans.drain(..used);
+        if spans.capacity() > 1_024 && spans.len() < 64 {
+            spans.shrink_to(64);
+        }
+        self.spans = spans;
     }
 }
 
-/// A number and the end of its line; `None` if the line is not complete.
-fn number(input: &[u8], start: usize, error: ProtocolError) -> Result<Option<(i64, usize)>, ProtocolError> {
-    let line = &input[start.min(input.len())..];
-    let Some(length) = memchr::memchr(b'\r', &line[..line.len().min(32)]) else {
-        return if line.len() >= 32 { Err(error) } else { Ok(None) };
-    };
-    if line.len() < length + 2 {
-        return Ok(None);
+/// Reads `*123\r\n` or `$123\r\n` at `at`: the number and the offset after it.
+fn header(input: &[u8], at: usize) -> Header {
+    let mut index = at + 1;
+    let mut value = 0_i64;
+    let is_negative = input.get(index) == Some(&b'-');
+    if is_negative {
+        index += 1;
     }
-    let (digits, is_negative) = match &line[..length] {
-        [b'-', digits @ ..] => (digits, true),
-        digits => (digits, false),
-    };
-    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(error);
-    }
-    let value = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    Ok(Some((if is_negative { -value } else { value }, start + length + 2)))
-}
-
-/// A line of words, as somebody types it.
-fn inline(input: &mut BytesMut) -> Result<Option<Arguments>, ProtocolError> {
-    let Some(end) = memchr::memchr(b'\n', &input[..input.len().min(LINE_BYTES_MAX)]) else {
-        return if input.len() >= LINE_BYTES_MAX {
-            Err(ProtocolError::InlineTooLong)
+    let first_digit = index;
+    while let Some(&byte) = input.get(index) {
+        if byte.is_ascii_digit() {
+            value = match value
+                .checked_mul(10)
+                .and_then(|v| v.checked_add(i64::from(byte - b'0')))
+            {
+                Some(value) => value,
+                None => return Header::Invalid,
+            };
+            index += 1;
+            if index - at > HEADER_BYTES_MAX {
+                return Header::Invalid;
+            }
+        } else if byte == b'\r' && index > first_digit {
+            return match input.get(index + 1) {
+                None => Header::Incomplete,
+                Some(b'\n') if is_negative => Header::Value(-value, index + 2),
+                Some(b'\n') => Header::Value(value, index + 2),
+                Some(_) => Header::Invalid,
+            };
         } else {
-            Ok(None)
+            return Header::Invalid;
+        }
+    }
+    Header::Incomplete
+}
+
+fn inline_command(input: &[u8]) -> Parsed {
+    let within = &input[..input.len().min(INLINE_BYTES_MAX)];
+    let Some(end) = memchr::memchr(b'\n', within) else {
+        return if input.len() >= INLINE_BYTES_MAX {
+            Parsed::Broken("too big inline request".into())
+        } else {
+            Parsed::Incomplete
         };
     };
-    let mut line = input.split_to(end).freeze();
-    input.advance(1);
-    if line.last() == Some(&b'\r') {
-        line.truncate(line.len() - 1);
-    }
-    words(&line).map(Some)
-}
-
-fn words(line: &[u8]) -> Result<Arguments, ProtocolError> {
-    let mut words = Arguments::new();
-    let mut rest = line.trim_ascii_start();
-    while let Some(&first) = rest.first() {
-        let (word, after) = match first {
-            b'"' => double_quoted(&rest[1..])?,
-            b'\'' => single_quoted(&rest[1..])?,
-            _ => {
-                let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-                (rest[..end].to_vec(), &rest[end..])
-            }
-        };
-        if after.first().is_some_and(|byte| !byte.is_ascii_whitespace()) {
-            return Err(ProtocolError::UnbalancedQuotes);
-        }
-        words.push(Bytes::from(word));
-        rest = after.trim_ascii_start();
-    }
-    Ok(words)
-}
-
-fn single_quoted(mut rest: &[u8]) -> Result<(Vec<u8>, &[u8]), ProtocolError> {
-    let mut word = Vec::new();
-    loop {
-        match rest {
-            [b'\\', b'\'', after @ ..] => {
-                word.push(b'\'');
-                rest = after;
-            }
-            [b'\'', after @ ..] => return Ok((word, after)),
-            [byte, after @ ..] => {
-                word.push(*byte);
-                rest = after;
-            }
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-        }
-    }
-}
-
-fn double_quoted(mut rest: &[u8]) -> Result<(Vec<u8>, &[u8]), ProtocolError> {
-    let hex = |digit: u8| (digit as char).to_digit(16).map(|value| value as u8);
-    let mut word = Vec::new();
-    loop {
-        match rest {
-            [b'\\', b'x', high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                word.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
-                rest = after;
-            }
-            [b'\\', escaped, after @ ..] => {
-                word.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 8,
-                    b'a' => 7,
-                    other => *other,
-                });
-                rest = after;
-            }
-            [b'"', after @ ..] => return Ok((word, after)),
-            [byte, after @ ..] => {
-                word.push(*byte);
-                rest = after;
-            }
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-        }
+    let bytes = end + 1;
+    let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
+    match inline::split(line) {
+        None => Parsed::Broken("unbalanced quotes in request".into()),
+        Some(arguments) if arguments.is_empty() => Parsed::Nothing { bytes },
+        Some(arguments) => Parsed::Inline { bytes, arguments },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn all(pieces: &[&[u8]]) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+    fn all(input: &[u8]) -> Vec<Parsed> {
         let mut parser = Parser::default();
-        let mut input = BytesMut::new();
-        let mut commands = Vec::new();
-        for piece in pieces {
-            input.extend_from_slice(piece);
-            loop {
-                match parser.next(&mut input) {
-                    Ok(Some(arguments)) => commands.push(arguments.iter().map(|word| word.to_vec()).collect()),
-                    Ok(None) => break,
-                    Err(error) => return (commands, Some(error)),
+        let mut at = 0;
+        let mut found = Vec::new();
+        loop {
+            let parsed = parser.next(&input[at..], 100);
+            match &parsed {
+                Parsed::Command { bytes, .. } | Parsed::Inline { bytes, .. } | Parsed::Nothing { bytes } => at += bytes,
+                Parsed::Incomplete => return found,
+                Parsed::Broken(_) => {
+                    found.push(parsed);
+                    return found;
                 }
             }
+            found.push(parsed);
         }
-        (commands, None)
     }
 
     #[test]
-    fn arrays_and_lines_of_words_are_commands() {
-        let (commands, error) = all(&[b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nset  k \"a\\x41\\n\" 'b c'\r\n*0\r\n\r\n"]);
-        let text = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
-        let expected = vec![
-            text(&["GET", "k"]),
-            text(&["set", "k", "aA\n", "b c"]),
-            text(&[]),
-            text(&[]),
-        ];
-        assert_eq!((commands, error), (expected, None));
-    }
-
-    #[test]
-    fn what_redis_refuses_is_refused_in_its_words() {
-        for (input, words) in [
-            ("*1\r\n:3\r\n", "expected '$', got ':'"),
-            ("*x\r\n", "invalid multibulk length"),
-            ("*99999999\r\n", "invalid multibulk length"),
-            ("*1\r\n$-2\r\n", "invalid bulk length"),
-            ("*1\r\n$9999999999\r\n", "invalid bulk length"),
-            ("get \"a\r\n", "unbalanced quotes in request"),
-        ] {
-            assert_eq!(
-                all(&[input.as_bytes()]).1.map(|error| error.to_string()).as_deref(),
-                Some(words)
-            );
-        }
-        assert_eq!(all(&[&[b'a'; LINE_BYTES_MAX]]).1, Some(ProtocolError::InlineTooLong));
-    }
-
-    #[test]
-    fn a_claimed_length_takes_no_memory() {
+    fn a_command_gives_the_offsets_of_its_arguments() {
         let mut parser = Parser::default();
-        let mut input = BytesMut::from(&b"*1048576\r\n$60000000\r\nx"[..]);
-        assert_eq!(parser.next(&mut input), Ok(None));
-        assert!(input.capacity() < 1_000 && parser.places.capacity() < 100);
+        let input = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n";
+        let parsed = parser.next(input, 100);
+        assert_eq!(
+            parsed,
+            Parsed::Command {
+                bytes: 20,
+                arguments: 2
+            }
+        );
+        assert_eq!(
+            parser.lend(),
+            vec![Span { start: 8, length: 3 }, Span { start: 17, length: 1 }]
+        );
     }
 
-    proptest! {
-        #[test]
-        fn cutting_the_stream_anywhere_changes_nothing(
-            words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..5),
-            cut in 0_usize..200,
-        ) {
-            let mut stream = format!("*{}\r\n", words.len()).into_bytes();
-            for word in &words {
-                stream.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                stream.extend_from_slice(word);
-                stream.extend_from_slice(b"\r\n");
-            }
-            let cut = cut.min(stream.len());
-            prop_assert_eq!(all(&[&stream[..cut], &stream[cut..]]), (vec![words], None));
-        }
+    #[test]
+    fn what_is_not_the_protocol_is_refused_in_the_words_of_redis() {
+        let broken = |input: &[u8], words: &'static str| {
+            assert_eq!(
+                all(input),
+                vec![Parsed::Broken(words.into())],
+                "{}",
+                input.escape_ascii()
+            );
+        };
+        broken(b"*3000000000\r\n", "invalid multibulk length");
+        broken(b"*1048577\r\n", "invalid multibulk length");
+        broken(b"*x\r\n", "invalid multibulk length");
+        broken(b"*1\r\nfoo\r\n", "expected '$', got 'f'");
+        broken(b"*1\r\n$-1\r\n", "invalid bulk length");
+        broken(b"*1\r\n$blah\r\n", "invalid bulk length");
+        broken(b"*1\r\n$101\r\n", "invalid bulk length");
+        broken(b"*1\r\n$99999999999999999999999\r\n", "invalid bulk length");
+        broken(b"*1\r\n$1\r\nabc", "expected CRLF after a bulk string");
+        broken(b"\"x\r\n", "unbalanced quotes in request");
+        broken(&[b'a'; INLINE_BYTES_MAX], "too big inline request");
+    }
 
-        #[test]
-        fn no_bytes_panic(stream in prop::collection::vec(prop::sample::select(b"*$1230-\r\n \"'\\xab".to_vec()), 0..60)) {
-            all(&[&stream]);
-        }
+    #[test]
+    fn empty_lines_and_arrays_say_nothing() {
+        assert_eq!(
+            all(b"\r\n*0\r\n*-10\r\n\n"),
+            [2, 4, 6, 1].map(|bytes| Parsed::Nothing { bytes })
+        );
+    }
+
+    #[test]
+    fn a_claimed_length_allocates_nothing() {
+        let mut parser = Parser::default();
+        assert_eq!(parser.next(b"*1048576\r\n$1\r\nx\r\n", 100), Parsed::Incomplete);
+        assert!(parser.spans.capacity() < 64);
     }
 }

@@ -1,170 +1,119 @@
-//! What a connection remembers between commands, and what its surroundings tell it.
+//! What a connection has said about itself and how its commands are to run.
 
 use std::sync::Arc;
 
+use torc_core::bucket::{Bucket, Catalog};
+use torc_core::command::{Options, Target};
+use torc_core::id::BucketId;
+
 use bytes::Bytes;
-use torc_core::bucket::{Bucket, Catalog, Conflict, Mode};
-use torc_core::command::{Command, Options, Target};
-use torc_core::quorum::QuorumSize;
-use torc_core::time::Wall;
 
-use super::parser::Arguments;
-use super::reply::Dialect;
+use crate::resp::args::OwnedArgs;
+use crate::resp::refused::Refused;
+use crate::resp::writer::Protocol;
 
-/// The bucket of `SELECT 0`.
-pub const FIRST_BUCKET: &str = "redis";
-/// The bucket of `SELECT 1`.
-pub const SECOND_BUCKET: &str = "strong";
+/// Most bytes that MULTI queues.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
-/// Names a submitted command of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Ticket(pub u64);
-
-/// What a connection asks of its surroundings.
-pub trait Host {
-    /// Runs a command; its outcome comes back by `Connection::on_outcome`, never from inside this call.
-    fn submit(&mut self, ticket: Ticket, command: Command);
-    /// The buckets.
-    fn catalog(&self) -> &Arc<Catalog>;
-    /// The calendar.
-    fn now(&self) -> Wall;
-    /// What INFO and CLIENT LIST tell.
-    fn facts(&self) -> ServerFacts;
-    /// Chance, for HRANDFIELD.
-    fn random(&mut self) -> u64;
-}
-
-/// What INFO and CLIENT LIST tell of the server.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ServerFacts {
-    /// Torc's version.
-    pub version: String,
-    /// The node's name.
-    pub node: String,
-    /// The process.
-    pub process_id: u32,
-    /// The port of the Redis protocol.
-    pub port: u16,
-    /// Since the process began to serve.
-    pub uptime_seconds: u64,
-    /// Resident memory.
-    pub used_memory_bytes: u64,
-    /// The memory budget.
-    pub memory_bytes_max: u64,
-    /// Requests answered.
-    pub requests: u64,
-    /// Connections accepted.
-    pub connections: u64,
-    /// Open Redis connections: number and address.
-    pub clients: Vec<(u64, String)>,
-    /// Bytes on disk.
-    pub disk_bytes: u64,
-}
-
-/// Commands between MULTI and EXEC.
-#[derive(Debug, Default)]
-pub struct Transaction {
-    /// Checked for name and arity.
-    pub commands: Vec<Arguments>,
-    /// One was refused: EXEC runs none.
-    pub is_broken: bool,
-}
-
-/// What a connection remembers.
+/// A connection's state between commands.
 #[derive(Debug)]
 pub struct Session {
-    /// The connection's number.
+    /// As the shell numbered it.
     pub id: u64,
-    /// Where it comes from.
+    /// The client's address.
     pub address: String,
     /// CLIENT SETNAME.
-    pub name: Bytes,
-    /// CLIENT SETINFO lib-name and lib-ver.
-    pub library: (Bytes, Bytes),
+    pub name: String,
+    /// CLIENT SETINFO lib-name.
+    pub library: String,
+    /// CLIENT SETINFO lib-ver.
+    pub library_version: String,
     /// RESP2 or RESP3.
-    pub dialect: Dialect,
-    /// The selected bucket's name.
-    pub bucket: Arc<str>,
-    /// TORC.QUORUM's r.
-    pub read: Option<QuorumSize>,
-    /// TORC.QUORUM's w.
-    pub write: Option<QuorumSize>,
+    pub protocol: Protocol,
+    /// TORC.QUORUM.
+    pub options: Options,
+    /// Nodes that hold the last acknowledged write.
+    pub last_written_at: u8,
     /// Between MULTI and EXEC.
     pub transaction: Option<Transaction>,
-    /// Close once everything is written.
-    pub is_closing: bool,
+    bucket_name: Arc<str>,
+    /// The bucket in the catalog where it was last looked up: a catalog is replaced as a whole, rarely.
+    bucket: Option<(Arc<Catalog>, Arc<Bucket>)>,
+}
+
+/// What MULTI has queued.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The commands.
+    pub commands: Vec<OwnedArgs>,
+    /// What they weigh.
+    pub bytes: usize,
+    /// One was refused: EXEC will be.
+    pub is_refused: bool,
 }
 
 impl Session {
-    /// A new connection's.
+    /// A fresh connection's, in bucket `redis`.
     pub fn new(id: u64, address: String) -> Self {
         Self {
             id,
             address,
-            name: Bytes::new(),
-            library: (Bytes::new(), Bytes::new()),
-            dialect: Dialect::Resp2,
-            bucket: FIRST_BUCKET.into(),
-            read: None,
-            write: None,
+            name: String::new(),
+            library: String::new(),
+            library_version: String::new(),
+            protocol: Protocol::Resp2,
+            options: Options::default(),
+            last_written_at: 0,
             transaction: None,
-            is_closing: false,
+            bucket_name: "redis".into(),
+            bucket: None,
         }
     }
 
-    /// RESET.
+    /// As if just connected (RESET).
     pub fn reset(&mut self) {
         *self = Self::new(self.id, std::mem::take(&mut self.address));
     }
 
-    /// The connection's quorums.
-    pub fn options(&self) -> Options {
-        Options {
-            read: self.read,
-            write: self.write,
-            ..Options::default()
-        }
-    }
-
-    /// The selected bucket, if data commands may use it.
+    /// Chooses the bucket.
     ///
     /// # Errors
-    /// The reply's text.
-    pub fn bucket<'a>(&self, host: &'a dyn Host) -> Result<&'a Arc<Bucket>, String> {
-        let Some(bucket) = host.catalog().named(&self.bucket) else {
-            return Err(format!("NOBUCKET bucket '{}' does not exist", self.bucket));
-        };
-        match bucket.mode {
-            Mode::Available => Ok(bucket),
-            Mode::Consistent => Err(format!(
-                "ERR bucket '{}' is consistent, and consistent buckets are not in this version; use SELECT 0",
-                bucket.name
-            )),
+    /// NOBUCKET.
+    pub fn use_bucket(&mut self, name: &str, catalog: &Catalog) -> Result<(), Refused> {
+        if catalog.named(name).is_none() {
+            return Err(Refused::no_bucket(name));
         }
+        self.bucket_name = name.into();
+        self.bucket = None;
+        Ok(())
     }
 
-    /// The selected bucket, if it holds Redis keys (`lww`).
+    /// The chosen bucket's name.
+    pub fn bucket_name(&self) -> &str {
+        &self.bucket_name
+    }
+
+    /// The chosen bucket.
     ///
     /// # Errors
-    /// The reply's text.
-    pub fn redis_bucket<'a>(&self, command: &str, host: &'a dyn Host) -> Result<&'a Arc<Bucket>, String> {
-        let bucket = self.bucket(host)?;
-        match bucket.conflict {
-            Conflict::Lww => Ok(bucket),
-            Conflict::Siblings => Err(format!(
-                "WRONGMODE '{command}' needs a last-writer-wins bucket; bucket '{}' keeps siblings: use GET, SET, DEL, \
-                 TORC.GET and TORC.PUT, or SELECT 0",
-                bucket.name
-            )),
+    /// NOBUCKET, if it was dropped or never there.
+    pub fn bucket(&mut self, catalog: &Arc<Catalog>) -> Result<&Arc<Bucket>, Refused> {
+        let is_current = |(known, _): &(Arc<Catalog>, _)| Arc::ptr_eq(known, catalog);
+        if !self.bucket.as_ref().is_some_and(is_current) {
+            let bucket = catalog.named(&self.bucket_name);
+            let bucket = bucket.ok_or_else(|| Refused::no_bucket(&self.bucket_name))?;
+            self.bucket = Some((Arc::clone(catalog), Arc::clone(bucket)));
         }
+        let bucket = self.bucket.as_ref().map(|bucket| &bucket.1);
+        bucket.ok_or_else(|| Refused::no_bucket(&self.bucket_name))
     }
+}
 
-    /// A key of a bucket, as the head of a Redis key.
-    pub fn target(bucket: &Bucket, key: &Bytes) -> Target {
-        Target {
-            bucket: bucket.id,
-            key: key.clone(),
-            sort: Bytes::new(),
-        }
+/// A key of a bucket, without a sort key.
+pub fn target(bucket: BucketId, key: Bytes) -> Target {
+    Target {
+        bucket,
+        key,
+        sort: Bytes::new(),
     }
 }

@@ -1,172 +1,222 @@
-//! Every command: its name, arity, keys and handler.
+//! Every command, once: its name, how many words it has, where its keys are, what it does. COMMAND and docs/redis.md say
+//! what stands here. A name is found by one look into a hash table that the compiler fills.
 
-use super::plan::{Call, Planned};
-use super::session::Session;
-use super::{hashes, keys, server, strings, torc};
+use crate::resp::call::{Call, Plan};
+use crate::resp::commands::{about, client, config, hashes, keys, scans, server, strings, torc, transactions};
+use crate::resp::refused::Refused;
 
-/// One command.
-pub struct Spec {
-    /// Upper case.
+/// What runs a command.
+pub type Handler = fn(&mut Call<'_>) -> Result<Plan, Refused>;
+
+/// Longest command name.
+const NAME_BYTES_MAX: usize = 16;
+const SLOTS: usize = 512;
+
+/// Changes data.
+pub const WRITE: u8 = 1;
+/// Reads data.
+pub const READ: u8 = 2;
+/// Constant time.
+pub const FAST: u8 = 4;
+/// Is never queued by MULTI.
+pub const AT_ONCE: u8 = 8;
+/// Only consistent buckets have it.
+pub const AGREED: u8 = 16;
+
+/// A command.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// In lower case.
     pub name: &'static str,
-    /// Words, the name included; negative: at least so many.
-    pub arity: i32,
-    /// First key, last key, step, as COMMAND tells them.
-    pub keys: (i64, i64, i64),
-    /// What it does.
-    pub handler: fn(&mut Call<'_>) -> Planned,
+    /// Words with the name; negative: at least as many.
+    pub arity: i8,
+    /// `WRITE`, `READ`, `FAST`, `AT_ONCE`, `AGREED`.
+    pub flags: u8,
+    /// First key, last key (negative: from the end), step; zeros: none.
+    pub keys: (i8, i8, i8),
+    /// As Redis groups them.
+    pub group: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// What runs it.
+    pub handler: Handler,
 }
 
-const NONE: (i64, i64, i64) = (0, 0, 0);
-const ONE: (i64, i64, i64) = (1, 1, 1);
-const ALL: (i64, i64, i64) = (1, -1, 1);
-const PAIRS: (i64, i64, i64) = (1, -1, 2);
+impl CommandSpec {
+    /// True if it may have this many words.
+    pub fn takes(&self, words: usize) -> bool {
+        let arity = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { words >= arity } else { words == arity }
+    }
 
-const fn spec(name: &'static str, arity: i32, keys: (i64, i64, i64), handler: fn(&mut Call<'_>) -> Planned) -> Spec {
-    Spec {
+    /// True if all the flags are set.
+    pub fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+const NONE: (i8, i8, i8) = (0, 0, 0);
+const ONE: (i8, i8, i8) = (1, 1, 1);
+const ALL: (i8, i8, i8) = (1, -1, 1);
+const PAIRS: (i8, i8, i8) = (1, -1, 2);
+
+const fn spec(
+    name: &'static str,
+    arity: i8,
+    flags: u8,
+    keys: (i8, i8, i8),
+    group: &'static str,
+    handler: Handler,
+    summary: &'static str,
+) -> CommandSpec {
+    CommandSpec {
         name,
         arity,
+        flags,
         keys,
+        group,
+        summary,
         handler,
     }
 }
 
-/// All commands, by name.
-pub const COMMANDS: &[Spec] = &[
-    spec("APPEND", 3, ONE, strings::append),
-    spec("AUTH", -2, NONE, server::auth),
-    spec("CLIENT", -2, NONE, server::client),
-    spec("COMMAND", -1, NONE, server::command),
-    spec("CONFIG", -2, NONE, server::config),
-    spec("DBSIZE", 1, NONE, keys::dbsize),
-    spec("DEBUG", -2, NONE, server::debug),
-    spec("DECR", 2, ONE, agreement),
-    spec("DECRBY", 3, ONE, agreement),
-    spec("DEL", -2, ALL, keys::del),
-    spec("DISCARD", 1, NONE, outside),
-    spec("ECHO", 2, NONE, server::echo),
-    spec("EXEC", 1, NONE, outside),
-    spec("EXISTS", -2, ALL, keys::exists),
-    spec("EXPIRE", -3, ONE, keys::expire),
-    spec("EXPIREAT", -3, ONE, keys::expireat),
-    spec("EXPIRETIME", 2, ONE, keys::expiretime),
-    spec("FLUSHALL", -1, NONE, keys::flush),
-    spec("FLUSHDB", -1, NONE, keys::flush),
-    spec("FUNCTION", -2, NONE, server::function),
-    spec("GET", 2, ONE, strings::get),
-    spec("GETDEL", 2, ONE, strings::getdel),
-    spec("GETEX", -2, ONE, strings::getex),
-    spec("GETRANGE", 4, ONE, strings::getrange),
-    spec("GETSET", 3, ONE, strings::getset),
-    spec("HDEL", -3, ONE, hashes::hdel),
-    spec("HELLO", -1, NONE, server::hello),
-    spec("HEXISTS", 3, ONE, hashes::hexists),
-    spec("HGET", 3, ONE, hashes::hget),
-    spec("HGETALL", 2, ONE, hashes::hgetall),
-    spec("HINCRBY", 4, ONE, agreement),
-    spec("HINCRBYFLOAT", 4, ONE, agreement),
-    spec("HKEYS", 2, ONE, hashes::hkeys),
-    spec("HLEN", 2, ONE, hashes::hlen),
-    spec("HMGET", -3, ONE, hashes::hmget),
-    spec("HMSET", -4, ONE, hashes::hmset),
-    spec("HRANDFIELD", -2, ONE, hashes::hrandfield),
-    spec("HSCAN", -3, ONE, hashes::hscan),
-    spec("HSET", -4, ONE, hashes::hset),
-    spec("HSETNX", 4, ONE, agreement),
-    spec("HSTRLEN", 3, ONE, hashes::hstrlen),
-    spec("HVALS", 2, ONE, hashes::hvals),
-    spec("INCR", 2, ONE, agreement),
-    spec("INCRBY", 3, ONE, agreement),
-    spec("INCRBYFLOAT", 3, ONE, agreement),
-    spec("INFO", -1, NONE, server::info),
-    spec("KEYS", 2, NONE, keys::keys),
-    spec("MGET", -2, ALL, strings::mget),
-    spec("MSET", -3, PAIRS, strings::mset),
-    spec("MSETNX", -3, PAIRS, agreement),
-    spec("MULTI", 1, NONE, outside),
-    spec("OBJECT", -2, (2, 2, 1), server::object),
-    spec("PERSIST", 2, ONE, keys::persist),
-    spec("PEXPIRE", -3, ONE, keys::pexpire),
-    spec("PEXPIREAT", -3, ONE, keys::pexpireat),
-    spec("PEXPIRETIME", 2, ONE, keys::pexpiretime),
-    spec("PING", -1, NONE, strings::ping),
-    spec("PSETEX", 4, ONE, strings::psetex),
-    spec("PTTL", 2, ONE, keys::pttl),
-    spec("QUIT", -1, NONE, server::quit),
-    spec("RANDOMKEY", 1, NONE, keys::randomkey),
-    spec("RESET", 1, NONE, server::reset),
-    spec("SCAN", -2, NONE, keys::scan),
-    spec("SELECT", 2, NONE, torc::select),
-    spec("SET", -3, ONE, strings::set),
-    spec("SETEX", 4, ONE, strings::setex),
-    spec("SETNX", 3, ONE, agreement),
-    spec("SETRANGE", 4, ONE, strings::setrange),
-    spec("STRLEN", 2, ONE, strings::strlen),
-    spec("SUBSTR", 4, ONE, strings::getrange),
-    spec("TIME", 1, NONE, server::time),
-    spec("TORC.GET", 2, ONE, torc::get),
-    spec("TORC.LOCK", 4, ONE, locks),
-    spec("TORC.PUT", 4, ONE, torc::put),
-    spec("TORC.QUORUM", 3, NONE, torc::quorum),
-    spec("TORC.RENEW", -3, ONE, locks),
-    spec("TORC.UNLOCK", -3, ONE, locks),
-    spec("TORC.USE", 2, NONE, torc::use_named),
-    spec("TOUCH", -2, ALL, keys::exists),
-    spec("TTL", 2, ONE, keys::ttl),
-    spec("TYPE", 2, ONE, keys::kind),
-    spec("UNLINK", -2, ALL, keys::del),
-    spec("UNWATCH", 1, NONE, unwatch),
-    spec("WAIT", 3, NONE, server::wait),
-    spec("WATCH", -2, ALL, agreement),
+/// All commands.
+#[rustfmt::skip]
+pub static COMMANDS: &[CommandSpec] = &[
+    spec("append", 3, WRITE | FAST, ONE, "string", strings::append, "Appends to a string; creates it if there is none"),
+    spec("get", 2, READ | FAST, ONE, "string", strings::get, "The string at a key"),
+    spec("getdel", 2, WRITE | FAST, ONE, "string", strings::getdel, "The string at a key, which is deleted"),
+    spec("getex", -2, WRITE | FAST, ONE, "string", strings::getex, "The string at a key, whose expiry is changed"),
+    spec("getrange", 4, READ, ONE, "string", strings::getrange, "A part of a string"),
+    spec("getset", 3, WRITE | FAST, ONE, "string", strings::getset, "Writes a string, answers the old one"),
+    spec("mget", -2, READ | FAST, ALL, "string", strings::mget, "The strings at several keys"),
+    spec("mset", -3, WRITE, PAIRS, "string", strings::mset, "Writes several strings, one after the other"),
+    spec("psetex", 4, WRITE, ONE, "string", strings::psetex, "Writes a string that expires, in milliseconds"),
+    spec("set", -3, WRITE, ONE, "string", strings::set, "Writes a string: EX PX EXAT PXAT KEEPTTL GET"),
+    spec("setex", 4, WRITE, ONE, "string", strings::setex, "Writes a string that expires, in seconds"),
+    spec("setrange", 4, WRITE, ONE, "string", strings::setrange, "Overwrites a part of a string"),
+    spec("strlen", 2, READ | FAST, ONE, "string", strings::strlen, "The length of a string"),
+    spec("substr", 4, READ, ONE, "string", strings::getrange, "GETRANGE by its old name"),
+    spec("decr", 2, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("decrby", 3, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("incr", 2, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("incrby", 3, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("incrbyfloat", 3, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("msetnx", -3, WRITE | AGREED, PAIRS, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("setnx", 3, WRITE | FAST | AGREED, ONE, "string", keys::agreed, "Needs a consistent bucket"),
+    spec("hdel", -3, WRITE | FAST, ONE, "hash", hashes::hdel, "Deletes fields"),
+    spec("hexists", 3, READ | FAST, ONE, "hash", hashes::hexists, "Whether a field is there"),
+    spec("hget", 3, READ | FAST, ONE, "hash", hashes::hget, "The value of a field"),
+    spec("hgetall", 2, READ, ONE, "hash", hashes::hgetall, "All fields and values"),
+    spec("hincrby", 4, WRITE | FAST | AGREED, ONE, "hash", keys::agreed, "Needs a consistent bucket"),
+    spec("hincrbyfloat", 4, WRITE | FAST | AGREED, ONE, "hash", keys::agreed, "Needs a consistent bucket"),
+    spec("hkeys", 2, READ, ONE, "hash", hashes::hkeys, "All fields"),
+    spec("hlen", 2, READ | FAST, ONE, "hash", hashes::hlen, "How many fields there are"),
+    spec("hmget", -3, READ | FAST, ONE, "hash", hashes::hmget, "The values of some fields"),
+    spec("hmset", -4, WRITE | FAST, ONE, "hash", hashes::hset, "HSET that answers OK"),
+    spec("hrandfield", -2, READ, ONE, "hash", hashes::hrandfield, "Fields by chance"),
+    spec("hscan", -3, READ, ONE, "hash", hashes::hscan, "Fields and values, a page at a time"),
+    spec("hset", -4, WRITE | FAST, ONE, "hash", hashes::hset, "Writes fields; answers how many are new"),
+    spec("hsetnx", 4, WRITE | FAST | AGREED, ONE, "hash", keys::agreed, "Needs a consistent bucket"),
+    spec("hstrlen", 3, READ | FAST, ONE, "hash", hashes::hstrlen, "The length of a field's value"),
+    spec("hvals", 2, READ, ONE, "hash", hashes::hvals, "All values"),
+    spec("del", -2, WRITE, ALL, "generic", keys::del, "Deletes keys; answers how many were there"),
+    spec("exists", -2, READ | FAST, ALL, "generic", keys::exists, "How many of the keys are there"),
+    spec("expire", -3, WRITE | FAST, ONE, "generic", keys::expire, "Sets the expiry, in seconds from now: NX XX GT LT"),
+    spec("expireat", -3, WRITE | FAST, ONE, "generic", keys::expireat, "Sets the expiry, in seconds since 1970"),
+    spec("expiretime", 2, READ | FAST, ONE, "generic", keys::expiretime, "When a key expires, in seconds since 1970"),
+    spec("keys", 2, READ, NONE, "generic", scans::keys, "All keys that match a pattern"),
+    spec("object", -2, READ, (2, 2, 1), "generic", keys::object, "ENCODING as Redis would choose it"),
+    spec("persist", 2, WRITE | FAST, ONE, "generic", keys::persist, "Takes the expiry away"),
+    spec("pexpire", -3, WRITE | FAST, ONE, "generic", keys::pexpire, "Sets the expiry, in milliseconds from now"),
+    spec("pexpireat", -3, WRITE | FAST, ONE, "generic", keys::pexpireat, "Sets the expiry, in milliseconds since 1970"),
+    spec("pexpiretime", 2, READ | FAST, ONE, "generic", keys::pexpiretime, "When a key expires, in milliseconds since 1970"),
+    spec("pttl", 2, READ | FAST, ONE, "generic", keys::pttl, "Milliseconds until a key expires"),
+    spec("randomkey", 1, READ, NONE, "generic", scans::randomkey, "A key by chance"),
+    spec("scan", -2, READ, NONE, "generic", scans::scan, "Keys, a page at a time: MATCH COUNT TYPE"),
+    spec("touch", -2, READ | FAST, ALL, "generic", keys::exists, "How many of the keys are there"),
+    spec("ttl", 2, READ | FAST, ONE, "generic", keys::ttl, "Seconds until a key expires"),
+    spec("type", 2, READ | FAST, ONE, "generic", keys::kind, "string, hash or none"),
+    spec("unlink", -2, WRITE | FAST, ALL, "generic", keys::del, "DEL by another name"),
+    spec("wait", 3, 0, NONE, "generic", server::wait, "How many more nodes hold this connection's last write"),
+    spec("dbsize", 1, READ | FAST, NONE, "server", scans::dbsize, "How many keys the bucket has"),
+    spec("flushall", -1, WRITE, NONE, "server", scans::flush, "Empties the connection's bucket"),
+    spec("flushdb", -1, WRITE, NONE, "server", scans::flush, "Empties the connection's bucket"),
+    spec("command", -1, 0, NONE, "server", about::command, "What commands there are: COUNT DOCS INFO LIST GETKEYS"),
+    spec("config", -2, 0, NONE, "server", config::config, "GET of what clients ask for; torc.toml is the configuration"),
+    spec("debug", -2, 0, NONE, "server", server::debug, "Not in Torc"),
+    spec("function", -2, 0, NONE, "server", server::function, "FLUSH alone"),
+    spec("info", -1, 0, NONE, "server", about::info, "About this node"),
+    spec("time", 1, FAST, NONE, "server", server::time, "Seconds since 1970 and microseconds"),
+    spec("auth", -2, FAST, NONE, "connection", client::auth, "As a Redis without a password"),
+    spec("client", -2, 0, NONE, "connection", client::client, "About connections: ID INFO LIST GETNAME SETNAME SETINFO"),
+    spec("echo", 2, FAST, NONE, "connection", server::echo, "Its word"),
+    spec("hello", -1, FAST, NONE, "connection", client::hello, "Chooses the protocol: 2 or 3, AUTH, SETNAME"),
+    spec("ping", -1, FAST, NONE, "connection", server::ping, "PONG"),
+    spec("quit", -1, FAST | AT_ONCE, NONE, "connection", server::quit, "Closes the connection"),
+    spec("reset", 1, FAST | AT_ONCE, NONE, "connection", client::reset, "As if just connected"),
+    spec("select", 2, FAST, NONE, "connection", client::select, "0: bucket redis, 1: bucket strong"),
+    spec("discard", 1, FAST | AT_ONCE, NONE, "transactions", transactions::discard, "Forgets what MULTI queued"),
+    spec("exec", 1, AT_ONCE, NONE, "transactions", transactions::exec, "Runs what MULTI queued, without isolation"),
+    spec("multi", 1, FAST | AT_ONCE, NONE, "transactions", transactions::multi, "Queues commands for EXEC"),
+    spec("unwatch", 1, FAST, NONE, "transactions", transactions::unwatch, "OK"),
+    spec("watch", -2, FAST | AT_ONCE | AGREED, ALL, "transactions", transactions::watch, "Needs a consistent bucket"),
+    spec("torc.get", 2, READ, ONE, "torc", torc::get, "Context and values of a key"),
+    spec("torc.lock", 4, WRITE | AGREED, ONE, "torc", keys::agreed, "Needs a consistent bucket"),
+    spec("torc.put", 4, WRITE, ONE, "torc", torc::put, "Replaces what the context has seen; answers the new context"),
+    spec("torc.quorum", 3, FAST, NONE, "torc", torc::quorum, "This connection's r and w"),
+    spec("torc.renew", -3, WRITE | AGREED, ONE, "torc", keys::agreed, "Needs a consistent bucket"),
+    spec("torc.unlock", -3, WRITE | AGREED, ONE, "torc", keys::agreed, "Needs a consistent bucket"),
+    spec("torc.use", 2, FAST, NONE, "torc", torc::use_bucket, "Chooses this connection's bucket"),
 ];
 
-const NAME_BYTES_MAX: usize = 16;
+static INDEX: [u8; SLOTS] = index();
 
-/// The command of this name, in whatever case.
-pub fn find(name: &[u8]) -> Option<&'static Spec> {
-    let mut upper = [0_u8; NAME_BYTES_MAX];
-    let upper = upper.get_mut(..name.len())?;
-    upper.copy_from_slice(name);
-    upper.make_ascii_uppercase();
-    let place = COMMANDS.binary_search_by(|spec| spec.name.as_bytes().cmp(upper)).ok()?;
-    Some(&COMMANDS[place])
-}
-
-/// True if the command takes so many words.
-pub fn fits(spec: &Spec, words: usize) -> bool {
-    match usize::try_from(spec.arity) {
-        Ok(exactly) => words == exactly,
-        Err(_) => words >= spec.arity.unsigned_abs() as usize,
+/// Slot → number of the command plus one; 0 is empty. Collisions go to the next slot.
+const fn index() -> [u8; SLOTS] {
+    let mut slots = [0_u8; SLOTS];
+    let mut number = 0;
+    while number < COMMANDS.len() {
+        let name = COMMANDS[number].name.as_bytes();
+        assert!(name.len() <= NAME_BYTES_MAX, "NAME_BYTES_MAX is too small");
+        let mut slot = hash(name);
+        while slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        slots[slot] = number as u8 + 1;
+        number += 1;
     }
+    slots
 }
 
-/// What an available bucket answers to commands that can't be right without agreement (RULINGS 11).
-pub fn needs_agreement(name: &str, session: &Session) -> String {
-    let name = name.to_ascii_lowercase();
-    format!(
-        "WRONGMODE '{name}' needs agreement; bucket '{}' is available; use SELECT 1",
-        session.bucket
-    )
+/// Of a name in any case: `| 0x20` makes letters small and moves nothing else that names have onto another.
+const fn hash(name: &[u8]) -> usize {
+    let mut hash = name.len() as u32;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ (name[at] | 0x20) as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    ((hash >> 15) ^ hash) as usize % SLOTS
 }
 
-fn agreement(call: &mut Call<'_>) -> Planned {
-    call.session.bucket(call.host)?;
-    Err(needs_agreement(call.name, call.session))
-}
-
-fn locks(call: &mut Call<'_>) -> Planned {
-    Err(format!(
-        "ERR {} needs consistent buckets, which are not in this version",
-        call.name
-    ))
-}
-
-fn outside(call: &mut Call<'_>) -> Planned {
-    Err(format!("ERR {} without MULTI", call.name))
-}
-
-fn unwatch(call: &mut Call<'_>) -> Planned {
-    super::reply::simple(call.out, "OK");
-    Ok(super::plan::Plan::Answered)
+/// The command of this name, in any case.
+pub fn find(name: &[u8]) -> Option<&'static CommandSpec> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let mut slot = hash(name);
+    loop {
+        let number = INDEX[slot];
+        if number == 0 {
+            return None;
+        }
+        let spec = &COMMANDS[usize::from(number) - 1];
+        if spec.name.len() == name.len() && name.eq_ignore_ascii_case(spec.name.as_bytes()) {
+            return Some(spec);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
 }
 
 #[cfg(test)]
@@ -174,23 +224,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_stand_in_order_and_are_found_in_any_case() {
-        assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name));
+    fn every_command_is_found_in_any_case_and_nothing_else_is() {
         for spec in COMMANDS {
-            assert!(spec.name.len() <= NAME_BYTES_MAX);
-            assert_eq!(
-                find(spec.name.to_ascii_lowercase().as_bytes()).map(|found| found.name),
-                Some(spec.name)
-            );
+            let found = |name: &str| find(name.as_bytes()).map(|found| found.name);
+            assert_eq!(found(spec.name), Some(spec.name));
+            assert_eq!(found(&spec.name.to_uppercase()), Some(spec.name));
+            assert_eq!(found(&format!("{}x", spec.name)), None);
+            assert!(spec.arity != 0, "{} is one word at least", spec.name);
         }
-        assert!(find(b"").is_none() && find(b"LPUSH").is_none() && find(&[b'G'; 100]).is_none());
+        for name in ["", "ge", "a name that is far too long", "g\x05t"] {
+            assert!(find(name.as_bytes()).is_none(), "{name}");
+        }
     }
 
     #[test]
-    fn an_arity_is_exact_or_a_minimum() {
-        let get = find(b"get").expect("there");
-        assert!(fits(get, 2) && !fits(get, 1) && !fits(get, 3));
-        let mget = find(b"mget").expect("there");
-        assert!(fits(mget, 2) && fits(mget, 9) && !fits(mget, 1));
+    fn a_name_stands_once() {
+        let mut names: Vec<_> = COMMANDS.iter().map(|spec| spec.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COMMANDS.len());
     }
 }

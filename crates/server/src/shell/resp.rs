@@ -142,6 +142,11 @@ impl Talk {
             if !self.connection.wants_input() {
                 return self.wait(context);
             }
+            // Answers that had piled up are written: what was left of the input comes before what is read next.
+            if self.is_stalled {
+                self.receive();
+                continue;
+            }
             match self.read(context)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {}
