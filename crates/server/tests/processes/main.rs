@@ -7,4 +7,5 @@ mod development;
 mod http;
 mod limits;
 mod partitions;
+mod redis_clients;
 mod vector_clocks;
