@@ -15,6 +15,7 @@ mod memory;
 mod meta;
 mod options;
 mod queue;
+mod reader;
 mod shared;
 mod stats;
 mod store;

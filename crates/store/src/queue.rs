@@ -93,6 +93,16 @@ impl Queue {
         self.lock().entries.len()
     }
 
+    /// Adds everything that waits to `into`, without sleeping.
+    pub fn take_more(&self, into: &mut Vec<Entry>) {
+        let mut state = self.lock();
+        if into.is_empty() {
+            std::mem::swap(&mut state.entries, into);
+        } else {
+            into.append(&mut state.entries);
+        }
+    }
+
     /// Swaps everything that waits into `into`, which is empty; sleeps until there is something, or until `deadline`.
     pub fn take(&self, into: &mut Vec<Entry>, deadline: Option<Instant>) -> Taken {
         let mut state = self.lock();

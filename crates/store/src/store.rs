@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use fjall::PersistMode;
@@ -27,6 +28,7 @@ use crate::memory::MemoryRecords;
 use crate::meta;
 use crate::options::StoreOptions;
 use crate::queue::Entry;
+use crate::reader::{Reader, Scan};
 use crate::shared::Shared;
 use crate::stats::{StoreStats, add};
 use crate::watch::{Stop, Watch, free_bytes};
@@ -57,6 +59,9 @@ pub struct Store {
     budget: Budget,
     cache_hits: u64,
     cache_misses: u64,
+    /// Where long scans go; dropped to end the reader.
+    scans: Option<Sender<(Token, Scan)>>,
+    reader: Option<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
     watch: Option<JoinHandle<()>>,
     watch_stop: Arc<Stop>,
@@ -102,7 +107,10 @@ impl Store {
             source,
         };
         let committer = spawn("torc-committer", move || committer.run()).map_err(io)?;
+        let (scans, reader) = Reader::new(engine.clone(), Arc::clone(&shared));
         let store = Self {
+            scans: Some(scans),
+            reader: Some(spawn("torc-reader", move || reader.run()).map_err(io)?),
             engine,
             cache: RecordCache::new(budget.record_cache),
             shared,
@@ -127,10 +135,17 @@ impl Store {
                 class,
                 records_max,
                 bytes_max,
-            } => Some(match self.scan(&range, class, records_max, bytes_max) {
-                Ok(page) => StoreReply::Page(page),
-                Err(error) => StoreReply::Failed(error),
-            }),
+            } => match class {
+                StorageClass::Memory => Some(StoreReply::Page(self.memory.scan(&range, records_max, bytes_max))),
+                StorageClass::Disk => {
+                    let scan = Scan {
+                        range,
+                        records_max,
+                        bytes_max,
+                    };
+                    self.submit_scan(token, scan)
+                }
+            },
             StoreOp::Commit { writes, durability } => {
                 if self.shared.is_out_of_service() {
                     return Some(StoreReply::Failed(StoreError::OutOfService));
@@ -206,6 +221,20 @@ impl Store {
         &self.shared.faults
     }
 
+    fn submit_scan(&mut self, token: Token, scan: Scan) -> Option<StoreReply> {
+        let failed = StoreReply::Failed(StoreError::OutOfService);
+        if self.shared.is_out_of_service() {
+            return Some(failed);
+        }
+        if let Some(page) = scan.on_the_spot(&self.engine, &self.shared) {
+            return Some(page.map_or_else(StoreReply::Failed, StoreReply::Page));
+        }
+        match &self.scans {
+            Some(scans) if scans.send((token, scan)).is_ok() => None,
+            Some(_) | None => Some(failed),
+        }
+    }
+
     fn read(&mut self, key: &RecordKey, class: StorageClass) -> StoreReply {
         match class {
             StorageClass::Memory => return StoreReply::Record(self.memory.get(key)),
@@ -272,7 +301,9 @@ impl Store {
     fn end_threads(&mut self) {
         self.shared.queue.close();
         self.watch_stop.stop();
-        for thread in [self.committer.take(), self.watch.take()].into_iter().flatten() {
+        self.scans = None;
+        let threads = [self.committer.take(), self.reader.take(), self.watch.take()];
+        for thread in threads.into_iter().flatten() {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
                 self.shared.fail();
@@ -305,12 +336,12 @@ impl Storage for Store {
         if self.shared.is_out_of_service() {
             return Err(StoreError::OutOfService);
         }
-        let page = self
-            .engine
-            .scan(range, records_max, bytes_max)
-            .inspect_err(|error| self.note_damage(*error))?;
-        add(&self.shared.counters.damaged_records, page.damaged.len() as u64);
-        Ok(page)
+        let scan = Scan {
+            range: range.clone(),
+            records_max,
+            bytes_max,
+        };
+        scan.perform(&self.engine, &self.shared)
     }
 }
 

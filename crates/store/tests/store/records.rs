@@ -337,3 +337,27 @@ fn a_store_out_of_service_refuses_everything() {
     assert_eq!(tested.boot.marker, None, "a store that failed has not ended cleanly");
     assert_eq!(tested.get(&key(1)), Ok(Some(b"v".to_vec())));
 }
+
+/// Few sort keys are read on the spot, many by the reader; both give the same page.
+#[test]
+fn a_key_with_few_or_many_sort_keys_is_listed_whole() {
+    let dir = directory();
+    let mut tested = open(dir.path());
+    let bucket = BucketId(2);
+    for (key, count) in [(&b"few"[..], 64_u16), (b"many", 300)] {
+        let name = |sort: u16| RecordKey::new(PartitionId(3), bucket, 5, key, &sort.to_be_bytes());
+        let names: Vec<RecordKey> = (0..count).map(name).collect();
+        let writes: Vec<_> = names.iter().map(|name| (name, &b"v"[..])).collect();
+        assert_eq!(tested.ask(commit(&writes, Durability::Synced)), StoreReply::Done);
+        let range = Range {
+            bucket,
+            start: names[0].to_bytes(),
+            end: torc_core::key::after_prefix(names[0].group()),
+        };
+        let page = tested.page(range.clone(), 1_000, 1 << 20);
+        let found: Vec<RecordKey> = page.records.into_iter().map(|record| record.0).collect();
+        assert_eq!((found, page.next), (names.clone(), None));
+        let page = tested.page(range, 50, 1 << 20);
+        assert_eq!((page.records.len(), page.next), (50, Some(names[50].to_bytes())));
+    }
+}

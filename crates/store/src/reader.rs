@@ -1,0 +1,87 @@
+//! The thread that performs long scans, so that they do not hold up the node thread. Short ones, inside one partition,
+//! are cheaper on the spot than two thread hops.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use torc_core::id::Token;
+use torc_core::storage::{Page, Range, StoreError, StoreReply};
+
+use crate::engine::Engine;
+use crate::shared::Shared;
+use crate::stats::add;
+
+/// A scan inside one partition reads this many records on the spot before it is handed over.
+const ON_THE_SPOT_RECORDS: u32 = 64;
+
+/// One scan.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    pub range: Range,
+    pub records_max: u32,
+    pub bytes_max: usize,
+}
+
+impl Scan {
+    /// The page, if it takes few records of one partition; `None` if the reader should read it.
+    pub fn on_the_spot(&self, engine: &Engine, shared: &Shared) -> Option<Result<Page, StoreError>> {
+        let end = self.range.end.as_ref()?;
+        if self.range.start.get(..2)? != end.get(..2)? {
+            return None;
+        }
+        let first = Self {
+            records_max: self.records_max.min(ON_THE_SPOT_RECORDS),
+            ..self.clone()
+        };
+        let page = first.perform(engine, shared);
+        let is_cut = |page: &Page| page.next.is_some() && first.records_max < self.records_max;
+        let too_long = page.as_ref().is_ok_and(is_cut);
+        (!too_long).then_some(page)
+    }
+
+    /// The page, however long it takes.
+    pub fn perform(&self, engine: &Engine, shared: &Shared) -> Result<Page, StoreError> {
+        let damaged = &shared.counters.damaged_records;
+        match engine.scan(&self.range, self.records_max, self.bytes_max) {
+            Ok(page) => {
+                add(damaged, page.damaged.len() as u64);
+                Ok(page)
+            }
+            Err(error) => {
+                add(damaged, u64::from(error == StoreError::Damaged));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The reader's end; it ends when the other one is dropped.
+pub(crate) struct Reader {
+    engine: Engine,
+    shared: Arc<Shared>,
+    scans: Receiver<(Token, Scan)>,
+}
+
+impl Reader {
+    /// A reader, and where its scans come from. Bounded by the operations that the core admits.
+    pub fn new(engine: Engine, shared: Arc<Shared>) -> (Sender<(Token, Scan)>, Self) {
+        let (sender, scans) = channel();
+        let reader = Self { engine, shared, scans };
+        (sender, reader)
+    }
+
+    /// Answers scans until nobody can ask any more.
+    pub fn run(self) {
+        while let Ok((token, scan)) = self.scans.recv() {
+            let reply = if self.shared.is_out_of_service() {
+                StoreReply::Failed(StoreError::OutOfService)
+            } else {
+                match scan.perform(&self.engine, &self.shared) {
+                    Ok(page) => StoreReply::Page(page),
+                    Err(error) => StoreReply::Failed(error),
+                }
+            };
+            self.shared.completions.stored(&mut vec![(token, reply)]);
+        }
+    }
+}
