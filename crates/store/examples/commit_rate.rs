@@ -91,6 +91,7 @@ fn main() {
     let absent: Vec<RecordKey> = (KEYS..2 * KEYS).map(key).collect();
     read_all(&mut store, "first reads of absent keys", &absent);
     store.stop(None).expect("stops");
+    drop(store);
 
     let (mut store, answers) = open(&dir, 8 << 20);
     read_all(&mut store, "reads with a small budget, after a restart", &keys);
@@ -104,6 +105,7 @@ fn main() {
         Duration::from_secs(seconds),
     );
     store.stop(None).expect("stops");
+    drop(store);
     std::fs::remove_dir_all(&dir).expect("removes");
 }
 

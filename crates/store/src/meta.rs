@@ -1,11 +1,9 @@
-//! Small durable facts about this node, in a keyspace of their own.
+//! Small durable facts about this node. An empty value: no longer so. Nothing is ever removed, because a compaction that
+//! dropped the engine's highest sequence number would let it be used again; the journals' check relies on their order.
 //! ```text
-//! key:   | 'i' | incarnation    | 'm' | clean marker    | 'p' node u32 BE | a peer's boots    | 'r' bucket u32 BE | rebuilding
-//!        | 'h' partition u16 BE, bucket u32 BE | that the partition has a head
+//! key:   'i' incarnation, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
-//! An empty value: the fact is no longer so. Nothing is ever removed, because a compaction that dropped the engine's highest
-//! sequence number would let it be used again, and the journals' check relies on their order.
-//! body:  incarnation u64  |  life u64, birth u64, hlc u64, incarnation u64  |  incarnation u64, nonce u64, before u64  |  nothing
+//! body:  'i' incarnation u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before u64; 'r', 'h' nothing
 //! ```
 
 use torc_core::id::{BucketId, Life, NodeId, PartitionId};

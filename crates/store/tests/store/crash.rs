@@ -130,6 +130,20 @@ fn files_copied_at_an_acknowledgement_of_a_lying_sync_lack_the_commit() {
     assert_eq!(copied.get(&key(2)), Ok(None));
 }
 
+/// A kill loses nothing that was applied; only a power failure may.
+#[test]
+fn files_copied_after_a_buffered_commit_hold_it_before_it_is_synced() {
+    let dir = directory();
+    let mut patient = options(dir.path());
+    patient.sync_interval = Duration::from_secs(3_600);
+    let mut tested = open_with(patient).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(tested.put_buffered(&key(1), b"v"), StoreReply::Done);
+    assert_eq!(tested.store.stats().syncs, 0);
+    let copy = directory();
+    copy_dir(dir.path(), copy.path());
+    assert_eq!(open(copy.path()).get(&key(1)), Ok(Some(b"v".to_vec())));
+}
+
 #[test]
 fn buffered_commits_are_synced_after_the_interval() {
     let dir = directory();
