@@ -1,6 +1,7 @@
 //! Real `torc` processes: what a person at a shell would see. Each file is one story.
 
 mod acknowledgements;
+mod big_data;
 mod cluster;
 mod crashes;
 mod development;
