@@ -74,7 +74,7 @@ fn a_transaction_is_one_barrier_and_its_commands_answer_in_order() {
     client.story(
         "MULTI => +OK
          MULTI => -ERR MULTI calls can not be nested
-         NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with: 
+         NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with:
          GET a => +QUEUED
          EXEC => -EXECABORT Transaction discarded because of previous errors.
          EXEC => -ERR EXEC without MULTI

@@ -89,7 +89,7 @@ fn clients_are_answered_what_they_ask_first() {
          COMMAND INFO get nosuch => *2|*10|$3|get|:2|*2|+readonly|+fast|:1|:1|:1|*0|*0|*0|*0|*-1
          COMMAND GETKEYS MSET a 1 b 2 => *2|$1|a|$1|b
          UNWATCH => +OK
-         nosuch a b => -ERR unknown command 'nosuch', with args beginning with: 'a' 'b' 
+         nosuch a b => -ERR unknown command 'nosuch', with args beginning with: 'a' 'b'
          DEBUG RELOAD => -ERR DEBUG is not in Torc; see torc inspect and GET /v1/status",
     );
     let info = client.ask("INFO");
