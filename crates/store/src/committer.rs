@@ -152,8 +152,12 @@ impl Committer {
         if self.shared.is_out_of_service() || self.reserve_is_reached() {
             return Err(StoreError::OutOfService);
         }
-        self.wait_for_flushes();
+        // A wait counts as part of the batch for the store's health: nothing becomes durable meanwhile.
         self.shared.begin_batch();
+        if let Err(error) = self.wait_for_flushes() {
+            self.shared.end_batch(false);
+            return Err(error);
+        }
         let begun = Instant::now();
         let must_sync = entries.iter().any(Entry::must_sync);
         let batch = self.batch_of(entries);
@@ -304,20 +308,27 @@ impl Committer {
     }
 
     /// Waits while flushes or compactions are behind, in short steps, before the engine would sleep in long ones.
-    fn wait_for_flushes(&self) {
+    fn wait_for_flushes(&self) -> Result<(), StoreError> {
         let is_behind = || {
             self.engine.sealed_memtables() >= SEALED_MEMTABLES_MAX
                 || self.engine.unmerged_tables() >= UNMERGED_TABLES_MAX
         };
         if !is_behind() {
-            return;
+            return Ok(());
         }
         let begun = Instant::now();
-        while is_behind() {
+        let mut result = Ok(());
+        while result.is_ok() && is_behind() {
             std::thread::sleep(STALL_STEP);
+            // A flush that failed never ends; the engine says so to nobody but the next writer.
+            result = self.engine.db.persist(PersistMode::Buffer);
         }
         add(&self.shared.counters.stalls, 1);
         add(&self.shared.counters.stalled_us, begun.elapsed().as_micros() as u64);
+        result.map_err(|error| {
+            tracing::error!(%error, "a flush failed: the store is out of service until it is reopened");
+            StoreError::OutOfService
+        })
     }
 
     fn reserve_is_reached(&mut self) -> bool {

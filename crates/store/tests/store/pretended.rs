@@ -60,3 +60,20 @@ fn a_full_disk_is_told_and_so_is_its_end() {
     store.store.faults().set_free_bytes(None);
     assert!(until(false));
 }
+
+/// Nobody is left to flush: memory must not fill up, and nobody may wait for ever.
+#[test]
+fn a_flush_that_fails_takes_the_store_out_of_service_instead_of_hanging_it() {
+    let dir = directory();
+    let mut small = options(dir.path());
+    small.memory_bytes_max = 8 * MIB;
+    let mut store = open_with(small).expect("a new directory");
+    for keyspace in std::fs::read_dir(dir.path().join("engine/keyspaces")).expect("readable") {
+        std::fs::remove_dir_all(keyspace.expect("readable").path()).expect("removable");
+    }
+    let value = vec![1; 100_000];
+    let refused = (0..200).find(|&number| store.put_buffered(&key(number), &value) != StoreReply::Done);
+    assert!(refused.is_some(), "20 MB went into 8 MiB of memory");
+    let failed = StoreReply::Failed(StoreError::OutOfService);
+    assert_eq!(store.put(&key(1), b"after"), failed);
+}
