@@ -22,7 +22,7 @@ use crate::rebuild::{self, Rebuild};
 use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
 use crate::site::{Local, Site};
-use crate::storage::{BootState, Meta as StoredMeta, StoreOp, StoreReply};
+use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, StoreOp, StoreReply};
 use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
@@ -89,6 +89,10 @@ impl Node {
             if must_rebuild(&bucket, &boot) {
                 node.begin_rebuild(&bucket);
             }
+        }
+        if !boot.rebuilding.contains(&COPIES_KNOWN) {
+            node.site
+                .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(COPIES_KNOWN, true)));
         }
         std::mem::swap(out, &mut node.site.out);
         node
@@ -513,7 +517,7 @@ impl Node {
 /// Whether a bucket's copy can't be relied on after this boot (RULINGS 19).
 fn must_rebuild(bucket: &Bucket, boot: &BootState) -> bool {
     let unclean = boot.marker.is_none();
-    let is_new = boot.incarnation <= 1;
+    let is_new = !boot.rebuilding.contains(&COPIES_KNOWN);
     let forgets = bucket.storage == StorageClass::Memory;
     let may_have_lost = bucket.durability == Durability::Buffered && unclean;
     bucket.mode == Mode::Available && (is_new || forgets || may_have_lost || boot.rebuilding.contains(&bucket.id))

@@ -77,6 +77,11 @@ pub enum Meta {
     Rebuilding(BucketId, bool),
 }
 
+/// The name of no bucket: `Meta::Rebuilding` of it says that the same fact of every bucket is on disk. It is asked for
+/// after them, and facts become durable in order. A directory without it may be a new one that was left a moment after
+/// its first boot was counted: what it does not say of a bucket means nothing.
+pub const COPIES_KNOWN: BucketId = BucketId(u32::MAX);
+
 /// What a node remembers of a peer's boots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PeerMemory {

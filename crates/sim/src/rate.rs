@@ -14,7 +14,7 @@ use torc_core::key::RecordKey;
 use torc_core::map::FastMap;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{BootState, StoreOp, StoreReply};
+use torc_core::storage::{BootState, COPIES_KNOWN, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
 use crate::chance::Chance;
@@ -103,6 +103,7 @@ impl Cluster {
             };
             let boot = BootState {
                 incarnation: 2,
+                rebuilding: vec![COPIES_KNOWN],
                 ..BootState::default()
             };
             nodes.push(Node::new(config, boot, now, &mut Outbox::new()));

@@ -1,3 +1,4 @@
-//! The simulator itself: one seed is one run.
+//! The simulator itself: one seed is one run, and the seeds that once found something stay clean.
 
 mod replay;
+mod seeds;

@@ -1,0 +1,31 @@
+//! Seeds that found something, each with its story; each was seen to fail without its fix. A change of the scenarios gives
+//! them other runs: then they are only seeds among others.
+
+use torc_sim::run::run;
+
+fn is_clean(seed: u64) {
+    let violation = run(seed, false).violation;
+    assert_eq!(violation, None, "cargo xtask repro {seed}");
+}
+
+/// The network doubled a forwarded put, and its home signed it twice. Forwards are remembered now for as long as the
+/// session token that they carry is accepted.
+#[test]
+fn a_repeated_forward_is_run_once() {
+    is_clean(7);
+    is_clean(9);
+}
+
+/// A read's look into the store overlapped a commit: it found the new record, which was not on disk yet, and said so.
+#[test]
+fn a_read_that_overlaps_a_commit_waits_for_it() {
+    is_clean(29);
+    is_clean(38);
+}
+
+/// A wiped node was killed again two milliseconds after its first start: its boot had been counted, that its copies were
+/// being rebuilt had not. It came back empty and counted for reads.
+#[test]
+fn a_new_directory_that_is_left_at_once_is_still_new() {
+    is_clean(997);
+}
