@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::causality::{Context, Value};
+use crate::causality::{Context, Record, Value};
 use crate::id::{BucketId, ClientRequestId, RequestId};
 use crate::keyspace::{Update, Want};
 use crate::quorum::QuorumSize;
@@ -62,6 +62,8 @@ pub enum Command {
     Batch(Batch),
     /// What each home holds for a key.
     Inspect(Inspect),
+    /// Merge a whole record from elsewhere.
+    Import(Import),
 }
 
 /// Read one record.
@@ -227,6 +229,17 @@ pub struct Inspect {
     pub options: Options,
 }
 
+/// Merge a whole record, as an export gave it, at its homes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Import {
+    /// Which.
+    pub target: Target,
+    /// Of the bucket's kind.
+    pub record: Box<Record>,
+    /// `w` and deadline.
+    pub options: Options,
+}
+
 impl Command {
     /// The partition key that the command works on; `None` if it works on many.
     #[must_use]
@@ -238,6 +251,7 @@ impl Command {
             Self::View(view) => Some(&view.target.key),
             Self::List(list) => Some(&list.key),
             Self::Inspect(inspect) => Some(&inspect.target.key),
+            Self::Import(import) => Some(&import.target.key),
             Self::Keys(_) | Self::Clear(_) | Self::Batch(_) => None,
         }
     }
@@ -246,7 +260,7 @@ impl Command {
     #[must_use]
     pub fn is_write(&self) -> bool {
         match self {
-            Self::Put(_) | Self::Update(_) | Self::Clear(_) => true,
+            Self::Put(_) | Self::Update(_) | Self::Clear(_) | Self::Import(_) => true,
             Self::Batch(batch) => batch.commands.iter().any(Self::is_write),
             Self::Get(_) | Self::View(_) | Self::List(_) | Self::Keys(_) | Self::Inspect(_) => false,
         }

@@ -34,6 +34,8 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 /// Most bytes of one batch request.
 pub const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of one imported record: with room to spare in one frame between nodes.
+pub const IMPORT_BYTES_MAX: usize = 24 << 20;
 /// Most records, values and payload bytes that one replica answers to one range read.
 pub const RANGE_RECORDS_MAX: u32 = 2_000;
 /// Most payload bytes gathered for one command that answers a whole key or bucket at once (HGETALL, KEYS).

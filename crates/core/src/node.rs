@@ -135,6 +135,7 @@ impl Node {
             Command::Keys(command) => command.options.timeout_ms,
             Command::Clear(command) => command.options.timeout_ms,
             Command::Inspect(command) => command.options.timeout_ms,
+            Command::Import(command) => command.options.timeout_ms,
             Command::Batch(_) => None,
         };
         let timeout_ms = asked.unwrap_or(TIMEOUT_MS_DEFAULT).min(TIMEOUT_MS_MAX);
@@ -205,7 +206,8 @@ impl Node {
             | Command::Keys(_)
             | Command::Clear(_)
             | Command::Batch(_)
-            | Command::Inspect(_) => None,
+            | Command::Inspect(_)
+            | Command::Import(_) => None,
         }
     }
 
@@ -336,7 +338,8 @@ impl Node {
             | Command::Keys(_)
             | Command::Clear(_)
             | Command::Batch(_)
-            | Command::Inspect(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
+            | Command::Inspect(_)
+            | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
         }
         .map(|plan| plan.homes.iter().any(|home| home.node == self.site.id));
         let reason = match refusal {

@@ -141,6 +141,7 @@ fn bucket_of(command: &Command) -> Option<BucketId> {
         Command::View(view) => Some(view.target.bucket),
         Command::List(list) => Some(list.bucket),
         Command::Inspect(inspect) => Some(inspect.target.bucket),
+        Command::Import(import) => Some(import.target.bucket),
         Command::Keys(_) | Command::Clear(_) | Command::Batch(_) => None,
     }
 }

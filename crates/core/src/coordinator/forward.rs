@@ -143,7 +143,8 @@ impl Forward {
             | Command::Keys(_)
             | Command::Clear(_)
             | Command::Batch(_)
-            | Command::Inspect(_) => false,
+            | Command::Inspect(_)
+            | Command::Import(_) => false,
         }
     }
 

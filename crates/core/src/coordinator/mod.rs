@@ -11,6 +11,7 @@ pub mod batch;
 pub mod forward;
 pub mod found;
 pub mod get;
+pub mod import;
 pub mod inspect;
 pub mod keys;
 pub mod list;
@@ -74,6 +75,8 @@ pub enum Operation {
     Forward(Box<forward::Forward>),
     /// What each home holds.
     Inspect(Box<inspect::Inspect>),
+    /// A whole record from elsewhere.
+    Import(Box<import::Import>),
 }
 
 impl Operation {
@@ -89,6 +92,7 @@ impl Operation {
             Self::Batch(operation) => operation.on(event, site),
             Self::Forward(operation) => operation.on(event, site),
             Self::Inspect(operation) => operation.on(event, site),
+            Self::Import(operation) => operation.on(event, site),
         }
     }
 
@@ -111,6 +115,9 @@ impl Operation {
             }
             Command::Inspect(command) => {
                 inspect::Inspect::start(meta, command, site).map(|begun| Self::Inspect(Box::new(begun)))
+            }
+            Command::Import(command) => {
+                import::Import::start(meta, command, site).map(|begun| Self::Import(Box::new(begun)))
             }
         }
     }

@@ -51,7 +51,8 @@ pub(super) fn pack(forward: &Forward) -> Result<v1::Forward, EncodeError> {
         | Command::Keys(_)
         | Command::Clear(_)
         | Command::Batch(_)
-        | Command::Inspect(_) => return Err(EncodeError::NeverForwarded),
+        | Command::Inspect(_)
+        | Command::Import(_) => return Err(EncodeError::NeverForwarded),
     };
     Ok(v1::Forward {
         op: forward.op.0,

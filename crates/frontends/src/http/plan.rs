@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use torc_core::bucket::{Bucket, Conflict, Mode};
-use torc_core::causality::{Value, token};
+use torc_core::causality::{Value, codec, token};
 use torc_core::command::{
-    Command, Get, Inspect, Keys, KeysStart, KeysWant, List, Put, PutAction, PutContext, Target, Ttl,
+    Command, Get, Import, Inspect, Keys, KeysStart, KeysWant, List, Put, PutAction, PutContext, Target, Ttl,
 };
 use torc_core::id::ClientRequestId;
 use torc_core::time::Wall;
@@ -137,6 +137,37 @@ pub(crate) fn inspect(bucket: &str, key: &str, query: Query, request: &Request<'
     Ok(Planned {
         command: Command::Inspect(Inspect { target, options }),
         rendering: Rendering::new(kind, None, request.is_head),
+    })
+}
+
+/// `GET /v1/records/{bucket}/{key}`: what all homes together hold, whole.
+pub(crate) fn export(bucket: &str, key: &str, query: Query, request: &Request<'_>) -> Result<Planned, Problem> {
+    let bucket = request.bucket(bucket)?;
+    let options = query.options()?;
+    let target = target(&bucket, key, query.sort)?;
+    Ok(Planned {
+        command: Command::Inspect(Inspect { target, options }),
+        rendering: Rendering::new(Kind::Export, None, request.is_head),
+    })
+}
+
+/// `PUT /v1/records/{bucket}/{key}`.
+pub(crate) fn import(bucket: &str, key: &str, query: Query, request: &Request<'_>) -> Result<Planned, Problem> {
+    let bucket = request.bucket(bucket)?;
+    let options = query.options()?;
+    let record = codec::decode(&request.body).map_err(|error| {
+        Problem::bad_request(format!(
+            "the body is no record in its stored form: {error}; send one exactly as GET gave it"
+        ))
+    })?;
+    let command = Command::Import(Import {
+        target: target(&bucket, key, query.sort)?,
+        record: Box::new(record),
+        options,
+    });
+    Ok(Planned {
+        command,
+        rendering: Rendering::new(Kind::Written, None, request.is_head),
     })
 }
 

@@ -8,8 +8,11 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use torc_core::bucket::Bucket;
+use torc_core::causality::codec;
 use torc_core::limits::GATHER_BYTES_MAX;
-use torc_core::outcome::{Certainty, Failure, Found, KeysPage, Listed, Outcome, Written};
+use torc_core::outcome::{
+    Answered, Cause, Certainty, Failure, Found, HoldingState, Inspected, KeysPage, Listed, Outcome, Written,
+};
 
 use crate::http::batch::{self, Slot};
 use crate::http::json::{self, OCTET_STREAM};
@@ -35,6 +38,7 @@ pub(crate) enum Kind {
     SortKeys,
     Keys,
     Batch(Vec<Slot>),
+    Export,
     Inspect {
         bucket: Arc<Bucket>,
         key: Bytes,
@@ -64,6 +68,7 @@ impl Rendering {
             (Kind::Written, Outcome::Written(written)) => acknowledged(&written),
             (Kind::SortKeys, Outcome::Listed(listed)) => sort_keys(&listed, nodes),
             (Kind::Keys, Outcome::Keys(page)) => keys(&page),
+            (Kind::Export, Outcome::Inspected(inspected)) => exported(&inspected),
             (Kind::Inspect { bucket, key, sort }, Outcome::Inspected(inspected)) => {
                 inspect::reply(&bucket, &key, &sort, &inspected, nodes)
             }
@@ -83,7 +88,7 @@ impl Rendering {
 fn failed(kind: &Kind, failure: Failure) -> Problem {
     let certainty = match kind {
         Kind::Written | Kind::Batch(_) => failure.certainty,
-        Kind::Value { .. } | Kind::SortKeys | Kind::Keys | Kind::Inspect { .. } => Certainty::NotApplied,
+        Kind::Value { .. } | Kind::SortKeys | Kind::Keys | Kind::Export | Kind::Inspect { .. } => Certainty::NotApplied,
     };
     Problem::from(Failure {
         cause: failure.cause,
@@ -134,6 +139,32 @@ fn value(found: Found, wants_json: bool, nodes: &impl NodeNames) -> HttpReply {
         let text = HeaderValue::try_from(dates::rfc3339(at)).expect("a date is a legal header value");
         reply.headers.push((names::TORC_EXPIRES.clone(), text));
     }
+    reply
+}
+
+/// The record that all homes hold together, in its stored form. More than half of them must have answered: an export of
+/// less could be an old state of the key.
+fn exported(inspected: &Inspected) -> HttpReply {
+    let spoke = |state: &HoldingState| matches!(state, HoldingState::Record(_) | HoldingState::Absent);
+    let n = inspected.homes.len() as u8;
+    let answered = inspected.homes.iter().filter(|home| spoke(&home.state)).count() as u8;
+    let needed = n / 2 + 1;
+    if answered < needed {
+        return Problem::from(Failure::refused(Cause::NotEnoughReplicas { needed, answered, n })).reply();
+    }
+    let mut reply = match &inspected.merged {
+        Some(record) => HttpReply::of(
+            StatusCode::OK,
+            HeaderValue::from_static(OCTET_STREAM),
+            codec::encode(record).into(),
+        ),
+        None => Problem::new(Code::NotFound, "the key was never written").reply(),
+    };
+    reply.push_answered(Answered {
+        answered,
+        n,
+        sloppy: false,
+    });
     reply
 }
 

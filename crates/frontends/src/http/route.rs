@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use torc_core::bucket::{Bucket, Catalog};
 use torc_core::causality::ClientContext;
 use torc_core::command::Command;
-use torc_core::limits::{BATCH_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
+use torc_core::limits::{BATCH_BYTES_MAX, IMPORT_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
 use torc_core::outcome::{Cause, Failure};
 use torc_core::time::Wall;
 
@@ -115,6 +115,7 @@ pub fn limits_of(method: &Method, target: &str, catalog: &Catalog) -> usize {
             bucket_of(bucket, catalog).map_or(UNUSED_BODY_BYTES_MAX, |bucket| bucket.value_bytes_max as usize)
         }
         Some((Endpoint::Batch, _)) => BATCH_BYTES_MAX,
+        Some((Endpoint::ImportRecord, _)) => IMPORT_BYTES_MAX,
         Some(_) | None => UNUSED_BODY_BYTES_MAX,
     }
 }
@@ -199,6 +200,8 @@ fn dispatch(
         Endpoint::ListSortKeys => Route::Command(plan::list(bucket, query, &request)?),
         Endpoint::ListKeys => Route::Command(plan::keys(bucket, query, &request)?),
         Endpoint::Inspect => Route::Command(plan::inspect(bucket, key, query, &request)?),
+        Endpoint::ExportRecord => Route::Command(plan::export(bucket, key, query, &request)?),
+        Endpoint::ImportRecord => Route::Command(plan::import(bucket, key, query, &request)?),
         Endpoint::Batch => Route::Command(batch::plan(&request)?),
         Endpoint::InspectContext => match query.context {
             Some(context) => Route::Node(NodeRequest::InspectContext(context)),

@@ -462,6 +462,7 @@ fn order_of(command: &Command) -> Order {
         Command::View(view) => Order::of_key(view.target.bucket, &view.target.key),
         Command::List(list) => Order::of_key(list.bucket, &list.key),
         Command::Inspect(inspect) => Order::of_key(inspect.target.bucket, &inspect.target.key),
+        Command::Import(import) => Order::of_key(import.target.bucket, &import.target.key),
         Command::Keys(_) | Command::Clear(_) | Command::Batch(_) => Order::BARRIER,
     }
 }

@@ -4,11 +4,14 @@ mod bucket;
 mod client;
 mod cluster;
 mod delete;
+mod export;
 mod failure;
 mod get;
+mod import;
 mod inspect;
 mod list;
 mod percent;
+mod progress;
 mod put;
 mod status;
 
@@ -60,6 +63,10 @@ pub enum Command {
     Status,
     /// Show what each home holds for a key, or what is inside a context
     Inspect(inspect::InspectArgs),
+    /// Write the records of a bucket as JSON lines
+    Export(export::ExportArgs),
+    /// Merge exported records into a bucket
+    Import(import::ImportArgs),
     /// Locks (not in this version)
     Lock(Later),
     /// Watch a key (not in this version)
@@ -126,6 +133,8 @@ pub fn run(command: Command, common: &Common) -> anyhow::Result<ExitCode> {
         Command::Cluster(command) => cluster::run(&command, &mut session),
         Command::Status => status::run(&mut session),
         Command::Inspect(args) => inspect::run(&args, &mut session),
+        Command::Export(args) => export::run(&args, &mut session),
+        Command::Import(args) => import::run(&args, &mut session),
         Command::Lock(_) => Err(Failure::later("torc lock")),
         Command::Watch(_) => Err(Failure::later("torc watch")),
         Command::Verify(_) => Err(Failure::later("torc verify")),

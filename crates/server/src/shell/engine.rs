@@ -243,6 +243,7 @@ fn payload_bytes(command: &Command) -> usize {
                 PutAction::Delete | PutAction::ClearPartition => put.target.key.len() + put.target.sort.len(),
             },
             Command::Update(update) => update.target.key.len() + update.update.payload_bytes(),
+            Command::Import(import) => import.target.key.len() + import.record.weight(),
             Command::Batch(batch) => batch.commands.iter().map(payload_bytes).sum(),
             Command::Get(_)
             | Command::View(_)

@@ -29,11 +29,13 @@ pub enum Operation {
     Batch,
     /// What each home holds.
     Inspect,
+    /// A whole record from elsewhere.
+    Import,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Get,
         Self::Put,
         Self::Delete,
@@ -44,6 +46,7 @@ impl Operation {
         Self::Clear,
         Self::Batch,
         Self::Inspect,
+        Self::Import,
     ];
 
     /// The operation of a command.
@@ -59,6 +62,7 @@ impl Operation {
             Command::Clear(_) => Self::Clear,
             Command::Batch(_) => Self::Batch,
             Command::Inspect(_) => Self::Inspect,
+            Command::Import(_) => Self::Import,
         }
     }
 
@@ -75,6 +79,7 @@ impl Operation {
             Self::Clear => "clear",
             Self::Batch => "batch",
             Self::Inspect => "inspect",
+            Self::Import => "import",
         }
     }
 }

@@ -1,48 +1,10 @@
 //! The command line for people: what it prints, and its exit codes.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Settings, TORC};
-
-/// Runs `torc` with words; stdin holds `input`.
-fn torc_with(cluster: &Cluster, node: usize, words: &[&str], input: &[u8]) -> Output {
-    let mut process = Command::new(TORC)
-        .args(["--addr", &cluster[node].http_address()])
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("torc starts");
-    process
-        .stdin
-        .take()
-        .expect("a pipe")
-        .write_all(input)
-        .expect("it reads its input or is gone");
-    process.wait_with_output().expect("a child of ours")
-}
-
-fn torc(cluster: &Cluster, words: &[&str]) -> Output {
-    torc_with(cluster, 0, words, b"")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[track_caller]
-fn done(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    out(output)
-}
+use crate::harness::{Cluster, Settings, TORC, done, err, torc, torc_with};
 
 #[test]
 fn put_get_delete_and_list_do_what_a_person_expects() {

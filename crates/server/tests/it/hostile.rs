@@ -131,3 +131,27 @@ fn a_wrong_command_is_answered_and_the_connection_goes_on_but_a_protocol_error_e
     let told = String::from_utf8_lossy(&told).into_owned();
     assert!(told.starts_with("+PONG\r\n-ERR Protocol error"), "{told}");
 }
+
+#[test]
+fn a_client_that_reads_nothing_holds_up_nobody() {
+    let cluster = Cluster::of_three();
+    let mut resp = cluster[0].resp();
+    let value = vec![b'x'; 12_000];
+    resp.try_call(&[b"SET", b"big", &value]).expect("a reply");
+    let mut deaf = TcpStream::connect(cluster[0].resp_address()).expect("the node takes clients");
+    deaf.set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout");
+    let gets = b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n".repeat(500);
+    for _ in 0..20 {
+        if deaf.write_all(&gets).is_err() {
+            break;
+        }
+    }
+    let started = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(resp.call("SET k v"), Reply::ok());
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let kib = resident_kib(cluster[0].pid());
+    assert!(kib < 512 << 10, "{kib} KiB are resident: unread answers have no bound");
+}

@@ -6,6 +6,7 @@ mod commands;
 mod crashes;
 mod dev;
 mod durability;
+mod exports;
 mod hostile;
 mod limits;
 mod memory;

@@ -27,6 +27,10 @@ pub enum Endpoint {
     Batch,
     /// What each home holds for a key.
     Inspect,
+    /// A whole record in its stored form.
+    ExportRecord,
+    /// The same, merged into what is there.
+    ImportRecord,
     /// What a context token says.
     InspectContext,
     /// All buckets.
@@ -71,6 +75,8 @@ impl Endpoint {
             Self::ListKeys => "listKeys",
             Self::Batch => "batch",
             Self::Inspect => "inspect",
+            Self::ExportRecord => "exportRecord",
+            Self::ImportRecord => "importRecord",
             Self::InspectContext => "inspectContext",
             Self::ListBuckets => "listBuckets",
             Self::ShowBucket => "showBucket",

@@ -43,6 +43,19 @@ const PUT_ERRORS: &[Code] = &[
     Code::Deadline,
     Code::DiskFull,
 ];
+const IMPORT_ERRORS: &[Code] = &[
+    Code::BadRequest,
+    Code::NoSuchBucket,
+    Code::BodyTooLarge,
+    Code::ValueTooLarge,
+    Code::KeyTooLarge,
+    Code::Busy,
+    Code::NotInThisVersion,
+    Code::NotEnoughReplicas,
+    Code::Unavailable,
+    Code::Deadline,
+    Code::DiskFull,
+];
 const DELETE_ERRORS: &[Code] = &[
     Code::BadRequest,
     Code::BadContext,
@@ -243,6 +256,32 @@ pub static RESOURCES: &[Resource] = &[
                 Code::Unavailable,
             ],
         }],
+    },
+    Resource {
+        prefix: "/v1/records/",
+        tail: Tail::BucketAndKey,
+        operations: &[
+            Operation {
+                method: Method::GET,
+                endpoint: Endpoint::ExportRecord,
+                summary: "A whole record in its stored form, merged from all homes that answer.",
+                parameters: &[P::Sort, P::TimeoutMs],
+                headers: &[],
+                body: Content::Nothing,
+                answers: &[ok("The record.", LIST_HEADERS, Content::Raw)],
+                errors: GET_ERRORS,
+            },
+            Operation {
+                method: Method::PUT,
+                endpoint: Endpoint::ImportRecord,
+                summary: "Merges a whole record, as GET gave it, into what is there; again changes nothing.",
+                parameters: &[P::Sort, P::W, P::TimeoutMs],
+                headers: &[],
+                body: Content::Raw,
+                answers: WRITTEN,
+                errors: IMPORT_ERRORS,
+            },
+        ],
     },
     Resource {
         prefix: "/v1/inspect",

@@ -26,7 +26,7 @@ fn outcome_of(command: &Command) -> Outcome {
             is_hash: true,
             answered: Answered::default(),
         })),
-        Command::Put(_) => Outcome::Written(Written {
+        Command::Put(_) | Command::Import(_) => Outcome::Written(Written {
             context: ClientContext::Dots(Context::new()),
             answered: Answered::default(),
         }),

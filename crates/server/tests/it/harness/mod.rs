@@ -4,6 +4,7 @@
 //! One test at a time holds the turn; a node reads its standard input and stops when the test's process is gone.
 
 mod cluster;
+mod command;
 mod http;
 mod node;
 mod resp;
@@ -12,6 +13,7 @@ mod turn;
 use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, Settings};
+pub use command::{done, err, torc, torc_with};
 pub use http::{Answer, Http, percent};
 pub use node::{Node, TORC};
 pub use resp::Reply;
