@@ -57,7 +57,8 @@ impl<'a> Args<'a> {
         String::from_utf8_lossy(&word[..word.len().min(128)]).replace(['\r', '\n'], " ")
     }
 
-    /// Words that outlive the frame's turn.
+    /// Words that outlive the frame's turn. They are copied: a slice of a read buffer would pin all of it, and a client
+    /// could make a few queued bytes hold megabytes.
     pub fn to_owned(self) -> OwnedArgs {
         let (first, last) = (self.spans[0], self.spans[self.spans.len() - 1]);
         let offset = first.start;
@@ -68,7 +69,7 @@ impl<'a> Args<'a> {
             length: span.length,
         };
         OwnedArgs {
-            frame: self.frame.slice(start..end),
+            frame: Bytes::copy_from_slice(&self.frame[start..end]),
             spans: self.spans.iter().map(moved).collect(),
         }
     }
@@ -110,8 +111,23 @@ impl OwnedArgs {
         Args::new(&self.frame, 0, &self.spans)
     }
 
-    /// What they weigh.
+    /// What they weigh, with what holds them: a transaction of short commands is mostly that.
     pub fn weight(&self) -> usize {
-        self.frame.len() + self.spans.len() * size_of::<Span>()
+        size_of::<Self>() + self.frame.len() + self.spans.len() * size_of::<Span>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_kept_do_not_pin_the_buffer_they_came_in() {
+        let frame = Bytes::from(b"*1\r\n$4\r\nPING\r\n".repeat(1_000));
+        let spans = [Span { start: 8, length: 4 }];
+        let owned = Args::new(&frame, 14, &spans).to_owned();
+        assert_eq!(owned.args().at(0), b"PING");
+        assert!(frame.is_unique(), "the copy shares nothing with the frame");
+        assert!(owned.weight() >= size_of::<OwnedArgs>() + 4);
     }
 }

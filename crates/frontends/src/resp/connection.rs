@@ -254,10 +254,14 @@ impl Connection {
         if !spec.has(AT_ONCE)
             && let Some(transaction) = &mut self.session.transaction
         {
+            // EXEC will refuse it whatever follows: as Redis does, answer and keep nothing.
+            if transaction.is_refused {
+                return self.answer(|writer| writer.simple("QUEUED"));
+            }
             let owned = args.to_owned();
             transaction.bytes += owned.weight();
             if transaction.bytes > TRANSACTION_BYTES_MAX {
-                transaction.commands.clear();
+                transaction.commands = Vec::new();
                 let text = format!("ERR a transaction may have {TRANSACTION_BYTES_MAX} bytes");
                 return self.refuse_before_start(&Refused::of(text));
             }

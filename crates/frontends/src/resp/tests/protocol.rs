@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 
+use crate::resp::session::TRANSACTION_BYTES_MAX;
 use crate::resp::tests::node::{Client, World, command};
 use crate::resp::{Connection, parser};
 
@@ -214,4 +215,27 @@ fn a_connection_that_sends_one_endless_command_holds_what_it_sent_and_is_cut_off
         assert!(given <= parser::COMMAND_BYTES_MAX + 2 * chunk.len(), "cut off in time");
     }
     assert!(client.taken().starts_with("-ERR Protocol error: a command may have "));
+}
+
+#[test]
+fn a_transaction_holds_its_bound_and_once_it_is_refused_nothing_more() {
+    let queue = command(&[b"SET", b"k", &[b'x'; 1 << 20]]);
+    let count = (TRANSACTION_BYTES_MAX >> 20) + 1;
+    let mut client = Client::new();
+    client.ask("MULTI");
+    let mut answers = String::new();
+    for _ in 0..count {
+        client.give(&queue);
+        answers.push_str(&client.taken());
+    }
+    let error = "-ERR a transaction may have 67108864 bytes\r\n";
+    assert_eq!(answers.matches(error).count(), 1, "the bound is met once");
+    assert!(client.ask("EXEC").starts_with("-EXECABORT "));
+    client.ask("MULTI");
+    client.ask("NOSUCH");
+    for _ in 0..count {
+        client.give(&queue);
+        assert_eq!(client.taken(), "+QUEUED\r\n", "answered, and not kept");
+    }
+    assert!(client.ask("EXEC").starts_with("-EXECABORT "));
 }
