@@ -1,4 +1,4 @@
-//! The clients that the process tests use: redis-cli, redis-benchmark, curl, and redis-py in a virtual environment.
+//! What the process tests use: redis-cli, redis-benchmark, curl, strace, and redis-py in a virtual environment.
 //!
 //! A missing client would fail a test, not skip it, so they are made ready first. Tests find the Python at
 //! `target/clients/bin/python3`.
@@ -32,6 +32,10 @@ const PROGRAMS: &[Program] = &[
     Program {
         command: "python3",
         package: "python3",
+    },
+    Program {
+        command: "strace",
+        package: "strace",
     },
     Program {
         command: "git",

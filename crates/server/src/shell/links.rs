@@ -171,7 +171,8 @@ impl Links {
                 continue;
             }
             let Some(link) = self.links.get_mut(node) else { continue };
-            let Some(outgoing) = &link.outgoing else {
+            // One that was given up is still there until its task has noticed.
+            let Some(outgoing) = link.outgoing.as_ref().filter(|outgoing| !outgoing.closed.get()) else {
                 link.stats.unsent += 1;
                 continue;
             };
