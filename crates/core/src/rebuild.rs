@@ -145,7 +145,10 @@ impl Rebuild {
             return false;
         };
         match (&reply.next, reply.failed) {
-            (_, true) => {}
+            // Its store can't read: it is asked again when the pull's time is up, not at once and for ever.
+            (_, true) => {
+                self.pulling.insert(from, pull);
+            }
             (Some(next), false) => {
                 let is_partial = pull.is_partial || reply.partial;
                 self.pull(pull.stretch, from, next.clone(), is_partial, site);

@@ -215,6 +215,7 @@ impl Run {
             if self.world.now_us > give_up_us {
                 return Violation::new("availability", self.why_not_whole());
             }
+            self.restart_failed();
             self.go_on_for(1_000_000)?;
         }
         Ok(())
@@ -231,6 +232,15 @@ impl Run {
                 if !both_up {
                     self.world.connect(a, b);
                 }
+            }
+        }
+    }
+
+    /// A store that failed while the faults were ending: its operator restarts the node.
+    fn restart_failed(&mut self) {
+        for host in 0..self.world.hosts.len() {
+            if self.world.hosts[host].disk.is_out_of_service {
+                self.world.kill(host, Death::Process, 50_000);
             }
         }
     }
