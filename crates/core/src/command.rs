@@ -256,6 +256,23 @@ impl Command {
         }
     }
 
+    /// Leaves less to keep than there was: it passes on a full disk.
+    #[must_use]
+    pub fn frees_space(&self) -> bool {
+        match self {
+            Self::Put(put) => matches!(put.action, PutAction::Delete | PutAction::ClearPartition),
+            Self::Update(update) => matches!(update.update, Update::Del | Update::GetDel | Update::HashDel(_)),
+            Self::Get(_)
+            | Self::View(_)
+            | Self::List(_)
+            | Self::Keys(_)
+            | Self::Clear(_)
+            | Self::Batch(_)
+            | Self::Inspect(_)
+            | Self::Import(_) => false,
+        }
+    }
+
     /// Changes data.
     #[must_use]
     pub fn is_write(&self) -> bool {

@@ -181,7 +181,7 @@ impl Node {
         match command {
             Command::Put(put) => {
                 let homes = crate::coordinator::put::homes_of(put, site)?;
-                if homes.iter().any(|home| home.node == site.id) && site.can_mint() {
+                if homes.iter().any(|home| home.node == site.id) && site.can_mint(command) {
                     return None;
                 }
                 crate::coordinator::put::plan_of(put, site)
@@ -192,7 +192,7 @@ impl Node {
                 let plan = validate::plan(&update.target, site).ok()?;
                 let can_run = |node: NodeId| {
                     if node == site.id {
-                        site.can_mint()
+                        site.can_mint(command)
                     } else {
                         site.peers.is_up(node)
                     }
@@ -344,7 +344,7 @@ impl Node {
         .map(|plan| plan.homes.iter().any(|home| home.node == self.site.id));
         let reason = match refusal {
             Ok(false) => Some(Refusal::NotHome),
-            Ok(true) if self.site.can_mint() => None,
+            Ok(true) if self.site.can_mint(&forward.command) => None,
             Ok(true) if self.site.health.full => Some(Refusal::DiskFull),
             Ok(true) => Some(Refusal::CannotMint),
             // Its checks fail: run it, so that the client is told which.

@@ -162,10 +162,12 @@ impl Site {
         self.catalog.bucket(id).cloned()
     }
 
-    /// True if this node may sign new versions: its store takes writes and its clock is near its peers'.
+    /// True if this node may sign what the command writes: its store takes it and its clock is near its peers'. On a full
+    /// disk deletes pass.
     #[must_use]
-    pub fn can_mint(&self) -> bool {
-        !self.out_of_service && !self.health.full && !self.health.slow && self.clock_sound
+    pub fn can_mint(&self, command: &Command) -> bool {
+        let has_room = !self.health.full || command.frees_space();
+        has_room && !self.out_of_service && !self.health.slow && self.clock_sound
     }
 
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.

@@ -40,7 +40,7 @@ impl Forward {
             Refusal::CannotMint
         };
         let is_home = homes.iter().any(|home| home.node == site.id);
-        let last_refusal = (is_home && !site.can_mint()).then_some(refusal);
+        let last_refusal = (is_home && !site.can_mint(&command)).then_some(refusal);
         let mut op = Self {
             meta,
             command,
