@@ -4,12 +4,16 @@ mod harness;
 
 mod commands;
 mod crashes;
+mod curl;
 mod dev;
 mod durability;
 mod exports;
 mod hostile;
 mod limits;
 mod memory;
+mod placement;
 mod quorums;
 mod redis_clients;
+mod retries;
+mod time_to_live;
 mod vector_clocks;
