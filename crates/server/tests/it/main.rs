@@ -11,6 +11,7 @@ mod exports;
 mod hostile;
 mod limits;
 mod memory;
+mod no_space;
 mod placement;
 mod quorums;
 mod redis_clients;
