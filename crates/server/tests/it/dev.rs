@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{Http, TORC, Turn, eventually};
@@ -73,10 +73,19 @@ impl Dev {
         kill_process(pid, signal).expect("a child of ours");
         let status = self.process.wait().expect("a child of ours");
         eventually("all nodes are gone", Duration::from_secs(2), || {
-            pids.iter().all(|pid| test_kill_process(*pid).is_err())
+            pids.iter().all(|pid| has_ended(*pid))
         });
         status.code()
     }
+}
+
+/// True for a process that is gone, or that has ended and only waits for whoever has adopted it to take note.
+fn has_ended(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // `pid (name) state …`
+    stat.map_or(true, |stat| {
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
+    })
 }
 
 impl Drop for Dev {
