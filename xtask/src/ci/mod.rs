@@ -21,7 +21,7 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(45 * 60);
 /// Seeds of the bounded sweep: about a minute on two cores.
 const SWEEP_SEEDS: u32 = 1_500;
 /// Seeds that each planted bug has to be caught within.
-const MUTANT_SEEDS: u32 = 1_500;
+const MUTANT_SEEDS: u32 = 5_000;
 
 /// A step: its name, and what it does; the answer is a remark for the summary.
 struct Step {
