@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use crate::background::{PaceChange, Work};
 use crate::command::Request;
 use crate::id::{NodeId, RequestId, Token};
 use crate::message::Envelope;
@@ -38,6 +39,13 @@ pub enum Input {
     },
     /// The store's health has changed.
     StoreHealth(StoreHealth),
+    /// An operator changes how background work goes.
+    Control {
+        /// Which.
+        work: Work,
+        /// How.
+        change: PaceChange,
+    },
     /// Time has passed `next_deadline`.
     Tick,
 }

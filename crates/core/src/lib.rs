@@ -1,6 +1,7 @@
 //! Every distributed decision of Torc, as state machines without IO: inputs in, effects out (`effect.rs`). No clock,
 //! thread, socket, file, async, global randomness or unordered map lives here; time and randomness are handed in.
 
+pub mod background;
 pub mod boot;
 pub mod bucket;
 pub mod causality;

@@ -112,6 +112,7 @@ impl Node {
             Input::Stored { token, reply } => self.on_stored(token, reply),
             Input::Peer { node, up } => self.on_peer(node, up),
             Input::StoreHealth(health) => self.site.health = health,
+            Input::Control { work, change } => self.site.background.change(work, change),
             Input::Tick => {}
         }
         self.on_time();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::background::Background;
 use crate::bucket::{Bucket, Catalog};
 use crate::causality::Record;
 use crate::change::Change;
@@ -80,6 +81,8 @@ pub struct Site {
     pub out_of_service: bool,
     /// Something of this life was forgotten: every copy must be rebuilt.
     pub has_regressed: bool,
+    /// How fast background work may go.
+    pub background: Background,
     /// Counters.
     pub stats: Stats,
     /// Who updates which key.
@@ -119,6 +122,7 @@ impl Site {
             health: StoreHealth::default(),
             out_of_service: false,
             has_regressed: false,
+            background: Background::default(),
             stats: Stats::default(),
             locks: KeyLocks::default(),
             local: VecDeque::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Node;
+use crate::background::Background;
 use crate::id::{BucketId, Life, NodeId};
 use crate::quorum::majority;
 use crate::ring::Ring;
@@ -62,6 +63,12 @@ impl Node {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.site.stats
+    }
+
+    /// How background work goes.
+    #[must_use]
+    pub fn background(&self) -> &Background {
+        &self.site.background
     }
 
     /// The ring that this node serves.

@@ -1,0 +1,158 @@
+//! How fast the work that nobody waits for may go: delivering hints, comparing trees, scrubbing. An operator can pause
+//! each, bound its rate or ask for a run now (`Input::Control`). Settings live as long as the process.
+
+/// A kind of background work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Work {
+    /// Delivering hints to their homes.
+    Hints,
+    /// Comparing trees with the other homes.
+    AntiEntropy,
+    /// Verifying what is on disk.
+    Scrub,
+}
+
+impl Work {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hints, Self::AntiEntropy, Self::Scrub];
+
+    /// As it is written in paths, metrics and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hints => "hints",
+            Self::AntiEntropy => "anti_entropy",
+            Self::Scrub => "scrub",
+        }
+    }
+
+    /// The kind that [`Work::name`] writes so.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|work| work.name() == name)
+    }
+}
+
+/// The settings of one kind of work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// Nothing new is begun; what is in flight ends.
+    pub paused: bool,
+    /// Most bytes a second.
+    pub bytes_per_second: u64,
+    /// How often a run was asked for: whoever does the work compares it with the number that it has seen, and starts a
+    /// run at once if it has risen, even while paused.
+    pub runs_asked: u64,
+}
+
+impl Pace {
+    /// Not paused, at this rate.
+    #[must_use]
+    pub const fn at(bytes_per_second: u64) -> Self {
+        Self {
+            paused: false,
+            bytes_per_second,
+            runs_asked: 0,
+        }
+    }
+
+    /// How long `bytes` take at this rate, in microseconds: the pause that keeps the work within its bound.
+    #[must_use]
+    pub fn microseconds_for(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1)
+    }
+}
+
+/// What an operator changes of a pace; `None` leaves it as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PaceChange {
+    /// Stop or go on.
+    pub paused: Option<bool>,
+    /// The new bound.
+    pub bytes_per_second: Option<u64>,
+    /// Start a run at once.
+    pub run_now: bool,
+}
+
+/// The settings of all background work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Background {
+    /// Hints.
+    pub hints: Pace,
+    /// Anti-entropy.
+    pub anti_entropy: Pace,
+    /// Scrub.
+    pub scrub: Pace,
+}
+
+impl Default for Background {
+    /// Rates that leave most of a disk and a network of the smallest machines to clients.
+    fn default() -> Self {
+        Self {
+            hints: Pace::at(8 << 20),
+            anti_entropy: Pace::at(8 << 20),
+            scrub: Pace::at(4 << 20),
+        }
+    }
+}
+
+impl Background {
+    /// The settings of one kind.
+    #[must_use]
+    pub fn pace(&self, work: Work) -> &Pace {
+        match work {
+            Work::Hints => &self.hints,
+            Work::AntiEntropy => &self.anti_entropy,
+            Work::Scrub => &self.scrub,
+        }
+    }
+
+    /// Changes the settings of one kind.
+    pub fn change(&mut self, work: Work, change: PaceChange) {
+        let pace = match work {
+            Work::Hints => &mut self.hints,
+            Work::AntiEntropy => &mut self.anti_entropy,
+            Work::Scrub => &mut self.scrub,
+        };
+        pace.paused = change.paused.unwrap_or(pace.paused);
+        pace.bytes_per_second = change.bytes_per_second.unwrap_or(pace.bytes_per_second).max(1);
+        pace.runs_asked += u64::from(change.run_now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name() {
+        let mut background = Background::default();
+        let paused = PaceChange {
+            paused: Some(true),
+            ..PaceChange::default()
+        };
+        background.change(Work::Scrub, paused);
+        let faster = PaceChange {
+            bytes_per_second: Some(100),
+            run_now: true,
+            ..PaceChange::default()
+        };
+        background.change(Work::Scrub, faster);
+        let expected = Pace {
+            paused: true,
+            bytes_per_second: 100,
+            runs_asked: 1,
+        };
+        assert_eq!(background.scrub, expected);
+        assert_eq!(background.hints, Background::default().hints);
+        assert_eq!(background.pace(Work::Scrub).microseconds_for(50), 500_000);
+    }
+
+    #[test]
+    fn every_kind_of_work_is_found_by_its_name() {
+        for work in Work::ALL {
+            assert_eq!(Work::from_name(work.name()), Some(work));
+        }
+        assert_eq!(Work::from_name("hint"), None);
+    }
+}
