@@ -30,7 +30,7 @@ pub enum Input {
         /// How.
         reply: StoreReply,
     },
-    /// A connection to a peer came up or went away: until gossip exists this is all that is known of liveness.
+    /// A connection to a peer came up or went away.
     Peer {
         /// Who.
         node: NodeId,

@@ -18,6 +18,7 @@ pub mod key;
 pub mod keyspace;
 pub mod life;
 pub mod limits;
+pub mod liveness;
 pub mod map;
 pub mod message;
 pub mod mutants;

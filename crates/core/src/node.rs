@@ -14,6 +14,7 @@ use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
+use crate::liveness::Liveness;
 use crate::message::{self, Envelope, Message, PullReply, Refusal};
 use crate::mutants::{Mutant, active};
 use crate::operations::Operations;
@@ -388,7 +389,10 @@ impl Node {
     }
 
     fn on_peer(&mut self, node: NodeId, up: bool) {
-        self.site.peers.set_up(node, up);
+        self.site.peers.set_connected(node, up);
+        // Until heartbeats are compared, a connection is all that is known.
+        let liveness = if up { Liveness::Alive } else { Liveness::Suspect };
+        self.site.peers.set_liveness(node, liveness, self.site.now.time);
         if up {
             self.boots.greet(node, &mut self.site);
         } else {
@@ -416,7 +420,7 @@ impl Node {
         self.go_on_rebuilding();
         if now.time >= self.pulse_at {
             self.pulse_at = now.time.plus_ms(PULSE_MS);
-            let peers: Vec<NodeId> = self.site.peers.up().collect();
+            let peers: Vec<NodeId> = self.site.peers.connected().collect();
             if !peers.is_empty() {
                 self.site.send(&peers, Message::Pulse);
             }

@@ -1,11 +1,12 @@
-//! What this node knows of its peers from the messages that arrive: reachability, session tokens (RULINGS 24) and how
-//! their clocks stand to ours (RULINGS 6). Until gossip exists, liveness comes from connections.
+//! What this node knows of its peers: connections, liveness as the detector judges it, session tokens (RULINGS 24) and how
+//! their clocks stand to ours (RULINGS 6).
 
 use std::collections::BTreeMap;
 
 use crate::forwards::ForwardsSeen;
 use crate::id::{NodeId, OpId};
 use crate::limits::{CLOCK_SKEW_MS_MAX, SESSION_ROTATION_MS};
+use crate::liveness::Liveness;
 use crate::random::Random;
 use crate::time::{Now, Time};
 
@@ -15,12 +16,20 @@ const CLOCK_WINDOW_MS: u64 = 20_000;
 /// One peer.
 #[derive(Debug, Default)]
 struct Peer {
-    up: bool,
+    connected: bool,
+    liveness: Liveness,
+    since: Time,
     session: u64,
     /// The highest (its wall − our monotonic), in milliseconds, of this window and the one before: the sample with the
     /// least delay in it.
     offset: Option<i64>,
     offset_before: Option<i64>,
+}
+
+impl Peer {
+    fn is_up(&self) -> bool {
+        self.connected && self.liveness == Liveness::Alive
+    }
 }
 
 /// All peers, and the session tokens that this node issues.
@@ -35,7 +44,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// All peers down, no tokens known.
+    /// All peers unconnected and not yet heard of, no tokens known.
     #[must_use]
     pub fn new(nodes: impl Iterator<Item = NodeId>, now: Now, random: &mut Random) -> Self {
         Self {
@@ -54,22 +63,55 @@ impl Peers {
         self.peers.contains_key(&node)
     }
 
-    /// True if a connection to the peer is up.
+    /// True if the peer can be asked now: there is a connection, and it is neither suspect nor dead.
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {
-        self.peers.get(&node).is_some_and(|peer| peer.up)
+        self.peers.get(&node).is_some_and(Peer::is_up)
+    }
+
+    /// Peers that can be asked now, by id.
+    pub fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.iter().filter(|peer| peer.1.is_up()).map(|peer| *peer.0)
+    }
+
+    /// True if a connection to the peer is up, whatever is believed of the peer.
+    #[must_use]
+    pub fn is_connected(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.connected)
     }
 
     /// Peers with a connection, by id.
-    pub fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.peers.iter().filter(|peer| peer.1.up).map(|peer| *peer.0)
+    pub fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.iter().filter(|peer| peer.1.connected).map(|peer| *peer.0)
+    }
+
+    /// What is believed of a node; `Dead` of one that is no member.
+    #[must_use]
+    pub fn liveness(&self, node: NodeId) -> Liveness {
+        self.peers.get(&node).map_or(Liveness::Dead, |peer| peer.liveness)
+    }
+
+    /// Since when that is believed.
+    #[must_use]
+    pub fn since(&self, node: NodeId) -> Time {
+        self.peers.get(&node).map_or(Time(0), |peer| peer.since)
     }
 
     /// Notes a connection that came or went.
-    pub fn set_up(&mut self, node: NodeId, up: bool) {
+    pub fn set_connected(&mut self, node: NodeId, connected: bool) {
         if let Some(peer) = self.peers.get_mut(&node) {
-            peer.up = up;
+            peer.connected = connected;
         }
+    }
+
+    /// Changes what is believed of a peer; says what was believed before if that was something else.
+    pub fn set_liveness(&mut self, node: NodeId, liveness: Liveness, now: Time) -> Option<Liveness> {
+        let peer = self.peers.get_mut(&node)?;
+        if peer.liveness == liveness {
+            return None;
+        }
+        peer.since = now;
+        Some(std::mem::replace(&mut peer.liveness, liveness))
     }
 
     /// The token that this node issues now.
@@ -146,6 +188,25 @@ impl Peers {
 mod tests {
     use super::*;
     use crate::time::Wall;
+
+    #[test]
+    fn a_peer_is_up_while_it_is_connected_and_not_suspect() {
+        let mut peers = peers();
+        let node = NodeId(1);
+        assert_eq!(peers.liveness(node), Liveness::Suspect, "nothing was heard of it yet");
+        peers.set_connected(node, true);
+        assert!(!peers.is_up(node) && peers.is_connected(node));
+        let before = peers.set_liveness(node, Liveness::Alive, Time(7));
+        assert_eq!((before, peers.since(node)), (Some(Liveness::Suspect), Time(7)));
+        assert!(peers.is_up(node));
+        assert_eq!(peers.set_liveness(node, Liveness::Alive, Time(9)), None);
+        assert_eq!(peers.since(node), Time(7), "nothing has changed since");
+        peers.set_connected(node, false);
+        assert!(
+            !peers.is_up(node),
+            "a lost connection is noticed before the heartbeats are missed"
+        );
+    }
 
     fn now(ms: u64) -> Now {
         Now {

@@ -205,7 +205,7 @@ impl Site {
         self.clock_sound = sound;
     }
 
-    /// True if the node itself, or a peer with a connection.
+    /// True if the node itself, or a peer that can be asked now.
     #[must_use]
     pub fn is_reachable(&self, node: NodeId) -> bool {
         node == self.id || self.peers.is_up(node)

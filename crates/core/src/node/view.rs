@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Node;
 use crate::background::Background;
 use crate::id::{BucketId, Life, NodeId};
+use crate::liveness::Liveness;
 use crate::quorum::majority;
 use crate::ring::Ring;
 use crate::stats::Stats;
@@ -89,10 +90,19 @@ impl Node {
         self.operations.len()
     }
 
-    /// True if a connection to the peer is up, or it is this node.
+    /// True if the peer can be asked now, or it is this node.
     #[must_use]
     pub fn is_reachable(&self, node: NodeId) -> bool {
         self.site.is_reachable(node)
+    }
+
+    /// What is believed of a member: this node is alive.
+    #[must_use]
+    pub fn liveness(&self, node: NodeId) -> Liveness {
+        if node == self.site.id {
+            return Liveness::Alive;
+        }
+        self.site.peers.liveness(node)
     }
 
     /// The current actor's life, for `/v1/status`.
