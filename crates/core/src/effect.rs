@@ -6,7 +6,9 @@ use smallvec::SmallVec;
 
 use crate::background::{PaceChange, Work};
 use crate::command::Request;
+use crate::gossip::watch::Reason;
 use crate::id::{NodeId, RequestId, Token};
+use crate::liveness::Liveness;
 use crate::message::Envelope;
 use crate::outcome::Outcome;
 use crate::storage::{StoreHealth, StoreOp, StoreReply};
@@ -74,6 +76,11 @@ pub enum Effect {
         /// Its result.
         outcome: Outcome,
     },
+    /// The connection to this peer may be broken although it looks whole: make it anew. `Input::Peer` says when it is.
+    Reconnect {
+        /// Whom.
+        node: NodeId,
+    },
     /// Something an operator should know.
     Notice(Notice),
 }
@@ -115,6 +122,24 @@ pub enum Notice {
     },
     /// The store failed; the node serves no writes until it is restarted.
     StoreOutOfService,
+    /// Something else is believed of a peer.
+    Liveness {
+        /// The peer.
+        node: NodeId,
+        /// Before.
+        from: Liveness,
+        /// Now.
+        to: Liveness,
+        /// Why.
+        reason: Reason,
+    },
+    /// A peer answers none of this node's probes, whatever others hear of it, and is asked for nothing; or does so again.
+    Reachable {
+        /// The peer.
+        node: NodeId,
+        /// It answers.
+        is_reachable: bool,
+    },
     /// This node's clock is this many milliseconds off the median of its peers (RULINGS 6).
     ClockSkew {
         /// Signed: positive is ahead.

@@ -13,6 +13,7 @@ pub mod deadlines;
 pub mod effect;
 pub mod event;
 pub mod forwards;
+pub mod gossip;
 pub mod id;
 pub mod key;
 pub mod keyspace;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::causality::{Record, Stamp};
 use crate::command::Command;
+use crate::gossip::talk::Talk;
 use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::outcome::Outcome;
@@ -65,6 +66,8 @@ pub enum Message {
     PullReply(PullReply),
     /// Nothing but the envelope: keeps session tokens and clock samples fresh between idle nodes.
     Pulse,
+    /// Who is there.
+    Gossip(Talk),
 }
 
 /// What a read asks for.

@@ -36,11 +36,17 @@ pub enum Mutant {
     RebuildingCounts,
     /// A forwarded put is tried at another home although the first may have run it.
     ForwardMintedTwice,
+    /// A member is called dead when this node alone fails to reach it.
+    DeadOnOneSource,
+    /// A node that stood still takes its own pause for the others' silence.
+    PauseIsSilence,
+    /// A node that is called dead does not refute it.
+    NeverRefutes,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -57,6 +63,9 @@ impl Mutant {
         Self::StaleEpochAccepted,
         Self::RebuildingCounts,
         Self::ForwardMintedTwice,
+        Self::DeadOnOneSource,
+        Self::PauseIsSilence,
+        Self::NeverRefutes,
     ];
 }
 

@@ -12,9 +12,10 @@ use crate::command::Command;
 use crate::coordinator::forward::Forward;
 use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
+use crate::gossip::member::Load;
+use crate::gossip::{Gossip, Output};
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
-use crate::liveness::Liveness;
 use crate::message::{self, Envelope, Message, PullReply, Refusal};
 use crate::mutants::{Mutant, active};
 use crate::operations::Operations;
@@ -28,6 +29,8 @@ use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
 const PULSE_MS: u64 = 5_000;
+/// Gossip draws from a generator of its own, so that what it does moves no other choice.
+const GOSSIP_SEED: u64 = 0x676f_7373_6970;
 /// How often the housekeeping of peers and rebuilds runs, in milliseconds.
 const HOUSEKEEPING_MS: u64 = 500;
 /// Records of one page that a rebuilding peer is given.
@@ -56,6 +59,7 @@ pub struct Node {
     replica: Replica,
     boots: Boots,
     rebuild: Rebuild,
+    gossip: Gossip,
     pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
     pulse_at: Time,
@@ -75,12 +79,15 @@ impl Node {
         let mut site = Site::new(id, ring, catalog, HlcClock::resume(hlc), seed, now);
         let operations = Operations::new(&mut site.random);
         let boots = Boots::new(&boot, &mut site);
+        let members = site.ring.members().iter().map(|member| member.id);
+        let gossip = Gossip::new(id, boots.incarnation(), members, seed ^ GOSSIP_SEED, now.time);
         let mut node = Self {
             replica: Replica::new(&boot.cleared, []),
             site,
             operations,
             boots,
             rebuild: Rebuild::default(),
+            gossip,
             pulls: BTreeMap::new(),
             housekeeping_at: now.time,
             pulse_at: now.time.plus_ms(PULSE_MS),
@@ -103,6 +110,7 @@ impl Node {
     pub fn step(&mut self, now: Now, input: Input, out: &mut Outbox) {
         std::mem::swap(out, &mut self.site.out);
         self.site.enter(now);
+        self.gossip.enter(now.time);
         match input {
             Input::Request(request) => {
                 self.site.stats.requests += 1;
@@ -117,6 +125,7 @@ impl Node {
             Input::Tick => {}
         }
         self.on_time();
+        self.gossip_to_world();
         self.settle();
         std::mem::swap(out, &mut self.site.out);
     }
@@ -124,7 +133,11 @@ impl Node {
     /// When `Input::Tick` is due next.
     #[must_use]
     pub fn next_deadline(&self) -> Time {
-        self.site.deadlines.next().min(self.housekeeping_at)
+        self.site
+            .deadlines
+            .next()
+            .min(self.housekeeping_at)
+            .min(self.gossip.next_deadline())
     }
 
     fn deadline_of(&self, command: &Command) -> Time {
@@ -241,6 +254,7 @@ impl Node {
         }
         self.site.observe_hlc(hlc);
         self.site.peers.observe(from, session, wall.0, self.site.now);
+        self.gossip.on_direct(from, self.site.now.time);
         match message {
             Message::Read(read) => {
                 self.replica.read(
@@ -297,6 +311,10 @@ impl Node {
                 }
             }
             Message::Pulse => {}
+            Message::Gossip(talk) => {
+                self.site.stats.gossip_messages += 1;
+                self.gossip.on_talk(from, talk, self.site.now.time);
+            }
         }
     }
 
@@ -390,9 +408,7 @@ impl Node {
 
     fn on_peer(&mut self, node: NodeId, up: bool) {
         self.site.peers.set_connected(node, up);
-        // Until heartbeats are compared, a connection is all that is known.
-        let liveness = if up { Liveness::Alive } else { Liveness::Suspect };
-        self.site.peers.set_liveness(node, liveness, self.site.now.time);
+        self.gossip.on_connection(node, up, self.site.now.time);
         if up {
             self.boots.greet(node, &mut self.site);
         } else {
@@ -411,6 +427,11 @@ impl Node {
                 self.site.notify(id, Event::Deadline);
             }
         }
+        if now.time >= self.gossip.next_deadline() {
+            self.gossip.raise_boot(self.boots.incarnation());
+            let load = self.load();
+            self.gossip.on_tick(load, now.time);
+        }
         if now.time < self.housekeeping_at {
             return;
         }
@@ -420,9 +441,39 @@ impl Node {
         self.go_on_rebuilding();
         if now.time >= self.pulse_at {
             self.pulse_at = now.time.plus_ms(PULSE_MS);
-            let peers: Vec<NodeId> = self.site.peers.connected().collect();
+            // Digests keep the others fresh.
+            let is_stale = |node: &NodeId| self.gossip.said_at(*node).plus_ms(PULSE_MS) <= now.time;
+            let peers: Vec<NodeId> = self.site.peers.connected().filter(is_stale).collect();
             if !peers.is_empty() {
                 self.site.send(&peers, Message::Pulse);
+            }
+        }
+    }
+
+    /// What gossip says of this node.
+    fn load(&self) -> Load {
+        Load {
+            operations: self.operations.len() as u32,
+            store_bytes: self.site.health.bytes,
+            full: self.site.health.full,
+            slow: self.site.health.slow || self.site.out_of_service,
+        }
+    }
+
+    /// Sends what gossip wants said, and lets the rest of the node know what is believed of its peers.
+    fn gossip_to_world(&mut self) {
+        while let Some(output) = self.gossip.take() {
+            match output {
+                Output::Send { to, talk } => self.site.send(&to, Message::Gossip(talk)),
+                Output::Liveness { node, from, to, reason } => {
+                    self.site.peers.set_liveness(node, to, self.site.now.time);
+                    self.site.notice(Notice::Liveness { node, from, to, reason });
+                }
+                Output::Reachable { node, is_reachable } => {
+                    self.site.peers.set_reachable(node, is_reachable);
+                    self.site.notice(Notice::Reachable { node, is_reachable });
+                }
+                Output::Reconnect { node } => self.site.out.push(Effect::Reconnect { node }),
             }
         }
     }
@@ -545,6 +596,7 @@ fn awaited_op(message: &Message) -> Option<Option<OpId>> {
         | Message::Boot(_)
         | Message::BootReply(_)
         | Message::PullReply(_)
-        | Message::Pulse => None,
+        | Message::Pulse
+        | Message::Gossip(_) => None,
     }
 }

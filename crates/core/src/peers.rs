@@ -17,6 +17,8 @@ const CLOCK_WINDOW_MS: u64 = 20_000;
 #[derive(Debug, Default)]
 struct Peer {
     connected: bool,
+    /// It answers none of our probes, although others may hear it.
+    unreachable: bool,
     liveness: Liveness,
     since: Time,
     session: u64,
@@ -28,7 +30,7 @@ struct Peer {
 
 impl Peer {
     fn is_up(&self) -> bool {
-        self.connected && self.liveness == Liveness::Alive
+        self.connected && !self.unreachable && self.liveness == Liveness::Alive
     }
 }
 
@@ -63,7 +65,8 @@ impl Peers {
         self.peers.contains_key(&node)
     }
 
-    /// True if the peer can be asked now: there is a connection, and it is neither suspect nor dead.
+    /// True if the peer can be asked now: there is a connection, and it is neither suspect nor
+    /// dead, and answers this node.
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_some_and(Peer::is_up)
@@ -101,6 +104,13 @@ impl Peers {
     pub fn set_connected(&mut self, node: NodeId, connected: bool) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.connected = connected;
+        }
+    }
+
+    /// Notes whether a peer answers this node's probes.
+    pub fn set_reachable(&mut self, node: NodeId, is_reachable: bool) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.unreachable = !is_reachable;
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Stats {
     pub refusals: u64,
     /// Messages dropped because their sender's ring differs.
     pub wrong_epoch: u64,
+    /// Messages of gossip that came.
+    pub gossip_messages: u64,
     /// Records merged from a rebuild.
     pub rebuilt_records: u64,
     /// Client puts that left a context above its bound.

@@ -124,6 +124,8 @@ pub struct StoreHealth {
     pub full: bool,
     /// Syncs take longer than their limit: this node does not mint while others can (RULINGS 15).
     pub slow: bool,
+    /// Bytes in the store, for the others to know.
+    pub bytes: u64,
 }
 
 /// Why a store effect failed.

@@ -5,8 +5,10 @@ pub mod chance;
 pub mod checkers;
 pub mod clients;
 pub mod faults;
+pub mod gossip;
 pub mod history;
 mod last_look;
+pub mod measurements;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod rate;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use torc_sim::run::run;
 use torc_sim::sweep::sweep;
 
-const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N | rate";
+const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N | rate | gossip [--nodes N --seconds S]";
 /// Failing seeds are named up to this many; more say nothing new.
 const FAILURES_MAX: usize = 20;
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         (Some("rate"), ..) => rate_command(),
+        (Some("gossip"), ..) => gossip_command(number("--nodes"), number("--seconds")),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -102,6 +103,47 @@ fn rate_command() -> ExitCode {
     }
     println!("best of {ROUNDS}: {best:.0} steps per CPU-second, three nodes");
     ExitCode::SUCCESS
+}
+
+/// How gossip fares at each size, or at one: a death, and a while of a fifth of all messages lost.
+fn gossip_command(nodes: Option<u64>, seconds: Option<u64>) -> ExitCode {
+    use torc_sim::gossip::Weather;
+    use torc_sim::measurements::{death, peace};
+    const DEATHS: u64 = 5;
+    const DAY_S: u64 = 86_400;
+    let sizes = match nodes {
+        Some(nodes) => vec![(nodes as usize, seconds.unwrap_or(600))],
+        None => vec![(3, DAY_S), (10, DAY_S), (100, 600), (1_000, 600)],
+    };
+    let mut false_deaths = 0;
+    for (nodes, seconds) in sizes {
+        let started = Instant::now();
+        for (name, weather) in [("none", Weather::FAIR), ("20 %", Weather::FOUL)] {
+            let deaths = if nodes < 1_000 { DEATHS } else { 2 };
+            let spreads: Vec<_> = (1..=deaths).map(|seed| death(nodes, weather, seed * 7_919)).collect();
+            let noticed = spreads.iter().map(|spread| spread.noticed_s).sum::<f64>() / deaths as f64;
+            let rounds = spreads.iter().map(|spread| spread.rounds).sum::<f64>() / deaths as f64;
+            println!(
+                "{nodes:>5} nodes, loss {name}: a death is noticed after {noticed:.1} s, all know {rounds:.1} periods later"
+            );
+        }
+        let peace = peace(nodes, Weather::FOUL, seconds, 1);
+        println!(
+            "{nodes:>5} nodes, loss 20 %, {seconds} s: {} false deaths, {} suspicions, {:.0} bytes and {:.1} messages per \
+             node and second ({:.1} s to simulate)",
+            peace.false_deaths,
+            peace.suspicions,
+            peace.bytes_a_second,
+            peace.messages_a_second,
+            started.elapsed().as_secs_f64()
+        );
+        false_deaths += peace.false_deaths;
+    }
+    if false_deaths == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// CPU time that this process has used, in seconds, as Linux counts it; wall-clock time elsewhere.

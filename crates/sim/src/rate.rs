@@ -184,7 +184,7 @@ impl Cluster {
                     self.rate.requests += 1;
                     self.ask(index);
                 }
-                Effect::Notice(_) => {}
+                Effect::Notice(_) | Effect::Reconnect { .. } => {}
             }
         }
     }

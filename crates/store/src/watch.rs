@@ -79,6 +79,8 @@ impl Watch {
         StoreHealth {
             full: disk_is_full || memory_is_full,
             slow: was_slow || self.shared.batch_age() > BATCH_LIMIT || self.shared.is_out_of_service(),
+            // Asked for where it is needed: adding it up takes longer than the rest.
+            bytes: 0,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::background::Background;
+use crate::gossip::member::Load;
 use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
 use crate::quorum::majority;
@@ -103,6 +104,19 @@ impl Node {
             return Liveness::Alive;
         }
         self.site.peers.liveness(node)
+    }
+
+    /// How busy a member says it is; `None` if nothing was heard of it.
+    #[must_use]
+    pub fn load_of(&self, node: NodeId) -> Option<Load> {
+        let state = self.gossip.state(node)?;
+        (state.heartbeat > 0).then_some(state.load)
+    }
+
+    /// How much less than usual this node trusts its suspicions of others: 1 is full trust.
+    #[must_use]
+    pub fn patience(&self) -> f64 {
+        self.gossip.patience()
     }
 
     /// The current actor's life, for `/v1/status`.

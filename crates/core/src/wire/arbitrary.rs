@@ -9,6 +9,8 @@ use crate::causality::arbitrary::{
     bytes, client_context, expiry_moment, hlc, record, record_key, request_id, stamp, value,
 };
 use crate::command::{Command, Options, Put, PutAction, PutContext, Target, Ttl, UpdateKey};
+use crate::gossip::member::{Incarnation, Load, MemberState, Version, Witnesses};
+use crate::gossip::talk::Talk;
 use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::keyspace::{ExpireIf, ExpiryChange, Update, UpdateReply};
@@ -196,6 +198,62 @@ fn read_answer() -> impl Strategy<Value = ReadAnswer> {
         })
 }
 
+fn incarnation() -> impl Strategy<Value = Incarnation> {
+    any::<(u64, u32)>().prop_map(|(boot, refutation)| Incarnation { boot, refutation })
+}
+
+fn member_state() -> impl Strategy<Value = MemberState> {
+    let load = any::<(u32, u64, bool, bool)>().prop_map(|(operations, store_bytes, full, slow)| Load {
+        operations,
+        store_bytes,
+        full,
+        slow,
+    });
+    let death = prop::option::of(any::<(u32, u32)>().prop_map(|(first, second)| Witnesses {
+        first: NodeId(first),
+        second: NodeId(second),
+    }));
+    (any::<u32>(), incarnation(), any::<u64>(), load, death).prop_map(|(node, incarnation, heartbeat, load, death)| {
+        MemberState {
+            node: NodeId(node),
+            incarnation,
+            heartbeat,
+            load,
+            death,
+        }
+    })
+}
+
+fn talk() -> impl Strategy<Value = Talk> {
+    let version = (any::<u32>(), incarnation(), any::<bool>(), any::<u64>()).prop_map(
+        |(node, incarnation, is_dead, heartbeat)| {
+            let version = Version {
+                incarnation,
+                is_dead,
+                heartbeat,
+            };
+            (NodeId(node), version)
+        },
+    );
+    let nodes = prop::collection::vec(any::<u32>().prop_map(NodeId), 0..5);
+    prop_oneof![
+        (member_state(), prop::collection::vec(version, 0..5)).prop_map(|(own, members)| Talk::Digest { own, members }),
+        (prop::collection::vec(member_state(), 0..5), nodes)
+            .prop_map(|(states, wanted)| Talk::Delta { states, wanted }),
+        any::<u64>().prop_map(|nonce| Talk::Probe { nonce }),
+        (any::<u64>(), member_state()).prop_map(|(nonce, own)| Talk::ProbeReply { nonce, own }),
+        any::<(u32, u64)>().prop_map(|(node, nonce)| Talk::ProbeFor {
+            node: NodeId(node),
+            nonce
+        }),
+        any::<(u32, u64, bool)>().prop_map(|(node, nonce, is_reached)| Talk::ProbeReport {
+            node: NodeId(node),
+            nonce,
+            is_reached
+        }),
+    ]
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let want = prop_oneof![
         prop::collection::vec(record_key(), 0..4).prop_map(ReadWant::Records),
@@ -265,6 +323,7 @@ fn message() -> impl Strategy<Value = Message> {
             }
         ),
         Just(Message::Pulse),
+        talk().prop_map(Message::Gossip),
     ]
 }
 

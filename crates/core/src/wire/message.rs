@@ -10,7 +10,7 @@ use crate::message::{
 };
 use crate::storage::Range;
 use crate::time::{Hlc, Wall};
-use crate::wire::{EncodeError, Frame, Hello, WireError, command, lists, outcome, v1};
+use crate::wire::{EncodeError, Frame, Hello, WireError, command, gossip, lists, outcome, v1};
 
 const WRITE_DONE: u32 = 1;
 const WRITE_DISK_FULL: u32 = 2;
@@ -110,6 +110,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             failed: reply.is_failed,
         }),
         v1::Body::Pulse(_) => Message::Pulse,
+        v1::Body::Gossip(packed) => Message::Gossip(gossip::unpack(&packed)?),
     };
     Ok(Frame::Envelope(Box::new(Envelope {
         epoch: RingEpoch {
@@ -168,6 +169,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             is_failed: reply.failed,
         }),
         Message::Pulse => v1::Body::Pulse(v1::Pulse {}),
+        Message::Gossip(talk) => v1::Body::Gossip(gossip::pack(talk)),
     })
 }
 

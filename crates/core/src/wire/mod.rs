@@ -14,6 +14,7 @@ use crate::message::Envelope;
 mod arbitrary;
 mod command;
 mod frame;
+mod gossip;
 mod lists;
 mod message;
 mod outcome;

@@ -16,7 +16,7 @@ pub(super) struct Packet {
     pub(super) wall_ms: u64,
     #[prost(fixed64, tag = "5")]
     pub(super) session: u64,
-    #[prost(oneof = "Body", tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21")]
+    #[prost(oneof = "Body", tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22")]
     pub(super) body: Option<Body>,
 }
 
@@ -48,6 +48,8 @@ pub(super) enum Body {
     PullReply(PullReply),
     #[prost(message, tag = "21")]
     Pulse(Pulse),
+    #[prost(message, tag = "22")]
+    Gossip(Gossip),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -351,3 +353,21 @@ pub(super) struct PullReply {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Pulse {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Gossip {
+    #[prost(uint32, tag = "1")]
+    pub(super) talk_code: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) state_list: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) version_list: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) node_list: Bytes,
+    #[prost(fixed64, tag = "5")]
+    pub(super) nonce: u64,
+    #[prost(fixed32, tag = "6")]
+    pub(super) node: u32,
+    #[prost(bool, tag = "7")]
+    pub(super) is_reached: bool,
+}

@@ -194,7 +194,7 @@ impl Cluster {
                         "a request is answered once"
                     );
                 }
-                Effect::Notice(_) => {}
+                Effect::Notice(_) | Effect::Reconnect { .. } => {}
             }
         }
         for answer in answers {

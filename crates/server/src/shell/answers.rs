@@ -2,6 +2,7 @@
 
 use http::Method;
 use torc_core::limits::OPERATIONS_MAX;
+use torc_core::liveness::Liveness as CoreLiveness;
 use torc_frontends::http::{
     ActorView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HttpReply, Liveness, NodeRequest, NodeRow,
     PeerQueue, Problem, QueuesView, RingView, StatusView, StoreView, TransferView, inspect_context,
@@ -60,13 +61,17 @@ fn cluster(shell: &Shell) -> ClusterView {
             dc: member.dc,
             rack: member.rack,
             capacity: member.capacity,
-            liveness: if is_self || engine.links.is_up(id) {
-                Liveness::Alive
-            } else {
-                Liveness::Dead
+            liveness: match engine.node().liveness(id) {
+                CoreLiveness::Alive => Liveness::Alive,
+                CoreLiveness::Suspect => Liveness::Suspect,
+                CoreLiveness::Dead => Liveness::Dead,
             },
             virtual_nodes: shell.ring.partitions_of(id, copies).count() as u32,
-            bytes: is_self.then(|| engine.store().stats().disk_bytes),
+            bytes: if is_self {
+                Some(engine.store().stats().disk_bytes)
+            } else {
+                engine.node().load_of(id).map(|load| load.store_bytes)
+            },
         }
     });
     ClusterView {
@@ -143,6 +148,11 @@ fn warnings(shell: &Shell) -> Vec<String> {
     for (peer, is_up, ..) in engine.links.stats() {
         if !is_up {
             warnings.push(format!("no connection to node '{}'", name(&shell.ring, peer)));
+        }
+        match engine.node().liveness(peer) {
+            CoreLiveness::Alive => {}
+            CoreLiveness::Suspect => warnings.push(format!("node '{}' is suspect", name(&shell.ring, peer))),
+            CoreLiveness::Dead => warnings.push(format!("node '{}' is dead", name(&shell.ring, peer))),
         }
     }
     let health = engine.health();

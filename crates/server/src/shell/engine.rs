@@ -118,10 +118,21 @@ impl Engine {
 
     /// The store's health has changed.
     pub fn store_health(&mut self, health: StoreHealth) {
+        let bytes = self.health.bytes;
+        let health = StoreHealth { bytes, ..health };
         if health != self.health {
             notices::store_health(self.health, health);
             self.health = health;
             self.step(Input::StoreHealth(health));
+        }
+    }
+
+    /// How large the store is now, for the other nodes to know; in whole mebibytes, so that it does not change all the time.
+    pub fn measure_store(&mut self) {
+        let bytes = self.store.stats().disk_bytes >> 20 << 20;
+        if bytes != self.health.bytes {
+            self.health.bytes = bytes;
+            self.step(Input::StoreHealth(self.health));
         }
     }
 
@@ -194,6 +205,7 @@ impl Engine {
                     }
                     Effect::Send { to, envelope } => self.links.send(&to, &envelope),
                     Effect::Reply { request, outcome } => self.reply(request, outcome),
+                    Effect::Reconnect { node } => self.links.renew(node),
                     Effect::Notice(notice) => self.notice(&notice),
                 }
             }

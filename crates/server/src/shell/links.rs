@@ -150,6 +150,13 @@ impl Links {
         is_current
     }
 
+    /// Gives up a peer's connection, if there is one, so that it is made anew.
+    pub fn renew(&mut self, node: NodeId) {
+        if let Some(outgoing) = self.links.get(&node).and_then(|link| link.outgoing.as_ref()) {
+            outgoing.close();
+        }
+    }
+
     /// Closes every connection.
     pub fn close(&mut self) {
         for link in self.links.values_mut() {
@@ -205,11 +212,6 @@ impl Links {
     /// Replaces the faults.
     pub fn set_faults(&mut self, faults: LinkFaults) {
         self.faults = faults;
-    }
-
-    /// True if a connection to the peer is up.
-    pub fn is_up(&self, node: NodeId) -> bool {
-        self.links.get(&node).is_some_and(|link| link.outgoing.is_some())
     }
 
     /// Every peer: whether it has a connection, its counters, and its unsent bytes.

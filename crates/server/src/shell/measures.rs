@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use torc_core::command::{Command, PutAction};
 use torc_core::effect::Notice;
+use torc_core::liveness::Liveness;
 use torc_core::outcome::{Cause, Certainty, Outcome};
 
 /// The operations that are told apart in metrics and logs.
@@ -230,6 +231,18 @@ fn notice_name(notice: &Notice) -> &'static str {
         Notice::ContextPruned { .. } => "context_pruned",
         Notice::StoreOutOfService => "store_out_of_service",
         Notice::ClockSkew { .. } => "clock_skew",
+        Notice::Liveness { to, .. } => match to {
+            Liveness::Alive => "peer_alive",
+            Liveness::Suspect => "peer_suspect",
+            Liveness::Dead => "peer_dead",
+        },
+        Notice::Reachable { is_reachable, .. } => {
+            if *is_reachable {
+                "peer_reachable"
+            } else {
+                "peer_unreachable"
+            }
+        }
     }
 }
 

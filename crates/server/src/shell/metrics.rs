@@ -6,6 +6,7 @@ use super::Shell;
 use super::exposition::{Exposition, Histogram, Labels};
 use super::measures::{LATENCY_BOUNDS_US, Latency, Measures, Verdict};
 use super::notices::name;
+use torc_core::liveness::Liveness;
 
 /// The Prometheus text of this moment.
 pub fn text(shell: &Shell) -> String {
@@ -187,6 +188,30 @@ fn peers(shell: &Shell, exposition: &mut Exposition) {
         unsent.push((labels.clone(), stats.unsent));
         overflows.push((labels, stats.overflows));
     }
+    let node = engine.node();
+    let members = Liveness::ALL.into_iter().map(|state| {
+        let count = shell
+            .ring
+            .members()
+            .iter()
+            .filter(|member| node.liveness(member.id) == state);
+        (vec![("state", state.name().to_owned())], count.count() as f64)
+    });
+    exposition.gauges(
+        "torc_gossip_members",
+        "Members by what this node believes of them, itself included",
+        members.collect(),
+    );
+    exposition.gauge(
+        "torc_gossip_patience",
+        "1 if this node trusts its suspicions; more after it stood still or reached nobody",
+        node.patience(),
+    );
+    exposition.counter(
+        "torc_gossip_messages",
+        "Messages of gossip that came",
+        node.stats().gossip_messages,
+    );
     exposition.gauges("torc_peer_up", "1 if there is a connection to the peer", up);
     exposition.gauges("torc_peer_queue_bytes", "Unsent messages to the peer", queued);
     exposition.counters("torc_peer_connections", "Connections made to the peer", connections);

@@ -46,6 +46,8 @@ use completions::Completions;
 use engine::{Engine, Settings};
 use links::Links;
 
+/// How often the store's size is measured for the other nodes.
+const STORE_MEASURED_EVERY: Duration = Duration::from_secs(10);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
@@ -136,6 +138,7 @@ async fn run(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode>
     });
     tokio::task::spawn_local(completions.deliver(Rc::clone(&shell)));
     tokio::task::spawn_local(keep_time(Rc::clone(&shell)));
+    tokio::task::spawn_local(measure_store(Rc::clone(&shell)));
     tokio::task::spawn_local(close_silent(Rc::clone(&shell)));
     tokio::task::spawn_local(peers::accept(Rc::clone(&shell), peers));
     for member in shell.config.all_members() {
@@ -174,6 +177,18 @@ async fn keep_time(shell: Rc<Shell>) {
         let mut engine = shell.engine.borrow_mut();
         engine.begin_turn();
         engine.tick();
+    }
+}
+
+/// Keeps the other nodes told how large this node's store is.
+async fn measure_store(shell: Rc<Shell>) {
+    loop {
+        {
+            let mut engine = shell.engine.borrow_mut();
+            engine.begin_turn();
+            engine.measure_store();
+        }
+        tokio::time::sleep(STORE_MEASURED_EVERY).await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the log says of events in the node: each says what happened, and what to do where something can be done.
 
 use torc_core::effect::Notice;
+use torc_core::gossip::watch::Reason;
 use torc_core::id::NodeId;
+use torc_core::liveness::Liveness;
 use torc_core::outcome::Outcome;
 use torc_core::ring::Ring;
 use torc_core::storage::StoreHealth;
@@ -33,10 +35,53 @@ pub fn log(notice: &Notice, ring: &Ring) {
                 "the store failed and is out of service: see the errors before this one, then restart the node"
             );
         }
+        Notice::Liveness { node, from, to, reason } => liveness(*node, *from, *to, *reason, ring),
+        Notice::Reachable {
+            node,
+            is_reachable: false,
+        } => tracing::warn!(
+            peer = name(ring, *node),
+            "the peer answers none of this node's probes, although others may hear it: it is asked for nothing until it does"
+        ),
+        Notice::Reachable {
+            node,
+            is_reachable: true,
+        } => {
+            tracing::info!(peer = name(ring, *node), "the peer answers this node again");
+        }
         Notice::ClockSkew { ms } => tracing::error!(
             skew_ms = ms,
             "this node's clock is off its peers': it neither writes nor expires until the clock is right"
         ),
+    }
+}
+
+/// Logs that something else is believed of a peer.
+fn liveness(node: NodeId, from: Liveness, to: Liveness, reason: Reason, ring: &Ring) {
+    let peer = name(ring, node);
+    let reason = match reason {
+        Reason::Unheard => "it was not heard of yet".to_owned(),
+        Reason::Heard => "it is heard for the first time since this node started".to_owned(),
+        Reason::HeardAgain => "it is heard again".to_owned(),
+        Reason::Returned => "it has started anew, or says that it is not dead".to_owned(),
+        Reason::Silent {
+            silence_ms,
+            failed_probes,
+        } => format!("nothing was heard of it for {silence_ms} ms, and {failed_probes} probes failed"),
+        Reason::Witnessed(witnesses) => format!(
+            "'{}' and '{}' failed to reach it",
+            name(ring, witnesses.first),
+            name(ring, witnesses.second)
+        ),
+        Reason::Alone { silence_ms } => format!(
+            "nothing was heard of it for {silence_ms} ms on fresh connections either, and there is nobody else to ask"
+        ),
+    };
+    let (from, to_name) = (from.name(), to.name());
+    match to {
+        Liveness::Alive => tracing::info!(peer, from, to = to_name, reason, "a peer is alive"),
+        Liveness::Suspect => tracing::warn!(peer, from, to = to_name, reason, "a peer is suspect"),
+        Liveness::Dead => tracing::warn!(peer, from, to = to_name, reason, "a peer is dead"),
     }
 }
 

@@ -185,6 +185,7 @@ impl World {
         let health = StoreHealth {
             full: disk.is_full,
             slow: matches!(disk.mode, SyncMode::Slow(_)),
+            bytes: 0,
         };
         self.step(host, Input::StoreHealth(health));
     }

@@ -441,6 +441,11 @@ impl World {
                     );
                     self.happenings.push(Happening::Replied(request, outcome));
                 }
+                Effect::Reconnect { node } => {
+                    let peer = self.index_of(node);
+                    self.disconnect(host, peer);
+                    self.connect(host, peer);
+                }
                 Effect::Notice(notice) => self.happenings.push(Happening::Noticed(host, notice)),
             }
         }

@@ -117,6 +117,7 @@ fn digest_of_effect(effect: &Effect) -> u64 {
         Effect::Store { token, .. } => 12 ^ (token.0 << 8),
         Effect::Reply { request, .. } => 13 ^ (request.0 << 8),
         Effect::Notice(_) => 14,
+        Effect::Reconnect { node } => 15 ^ (u64::from(node.0) << 8),
     }
 }
 
@@ -134,5 +135,6 @@ fn kind_of(message: &Message) -> u64 {
         Message::Pull(pull) => 10 ^ (pull.op.0 << 4),
         Message::PullReply(reply) => 11 ^ (reply.op.0 << 4),
         Message::Pulse => 12,
+        Message::Gossip(_) => 13,
     }
 }

@@ -1,4 +1,5 @@
 //! The simulator itself: one seed is one run, and the seeds that once found something stay clean.
 
+mod gossip;
 mod replay;
 mod seeds;

@@ -175,7 +175,7 @@ impl Server {
                     self.step(Input::Stored { token, reply });
                 }
                 Effect::Reply { outcome, .. } => self.outcome = Some(outcome),
-                Effect::Send { .. } | Effect::Notice(_) => {}
+                Effect::Send { .. } | Effect::Reconnect { .. } | Effect::Notice(_) => {}
             }
         }
     }

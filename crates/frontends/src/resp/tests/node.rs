@@ -96,7 +96,7 @@ impl World {
         let mut answers = Vec::new();
         while let Some(effect) = out.pop() {
             match effect {
-                Effect::Send { .. } | Effect::Notice(_) => {}
+                Effect::Send { .. } | Effect::Reconnect { .. } | Effect::Notice(_) => {}
                 Effect::Store { token, op } => {
                     let reply = self.store(op);
                     answers.push(Input::Stored { token, reply });
