@@ -10,6 +10,7 @@ mod durability;
 mod exports;
 mod hostile;
 mod limits;
+mod liveness;
 mod memory;
 mod no_space;
 mod placement;
