@@ -110,6 +110,20 @@ pub enum Notice {
         /// The bucket.
         bucket: crate::id::BucketId,
     },
+    /// A part of the store beyond one record is damaged; the copies that may have records in it are rebuilt.
+    Spoiled {
+        /// The file, as the store names it.
+        file: String,
+        /// False if no other node has copies: then it stays as it is.
+        can_rebuild: bool,
+    },
+    /// A scrub has verified everything on disk.
+    ScrubEnded {
+        /// Records verified.
+        records: u64,
+        /// Damaged records found.
+        damaged: u64,
+    },
     /// A record failed its checksum and was treated as unknown.
     DamagedRecord {
         /// Which.

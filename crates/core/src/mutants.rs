@@ -42,11 +42,13 @@ pub enum Mutant {
     PauseIsSilence,
     /// A node that is called dead does not refute it.
     NeverRefutes,
+    /// A damaged record is taken for an absent one.
+    DamagedIsAbsent,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -66,6 +68,7 @@ impl Mutant {
         Self::DeadOnOneSource,
         Self::PauseIsSilence,
         Self::NeverRefutes,
+        Self::DamagedIsAbsent,
     ];
 }
 

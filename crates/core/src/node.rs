@@ -10,6 +10,7 @@ use crate::boot::{Boots, Verdict};
 use crate::bucket::{Bucket, Catalog, Durability, Mode, StorageClass};
 use crate::command::Command;
 use crate::coordinator::forward::Forward;
+use crate::coordinator::mend::Mend;
 use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
 use crate::gossip::member::Load;
@@ -23,8 +24,9 @@ use crate::outcome::{Cause, Failure, Outcome};
 use crate::rebuild::{self, Rebuild};
 use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
+use crate::scrub::{self, Scrub};
 use crate::site::{Local, Site};
-use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, StoreOp, StoreReply};
+use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, Spoiled, StoreOp, StoreReply};
 use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
@@ -60,6 +62,7 @@ pub struct Node {
     boots: Boots,
     rebuild: Rebuild,
     gossip: Gossip,
+    scrub: Scrub,
     pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
     pulse_at: Time,
@@ -83,6 +86,7 @@ impl Node {
         let gossip = Gossip::new(id, boots.incarnation(), members, seed ^ GOSSIP_SEED, now.time);
         let mut node = Self {
             replica: Replica::new(&boot.cleared, []),
+            scrub: Scrub::new(boot.scrub.clone(), &site),
             site,
             operations,
             boots,
@@ -138,6 +142,7 @@ impl Node {
             .next()
             .min(self.housekeeping_at)
             .min(self.gossip.next_deadline())
+            .min(self.scrub.due())
     }
 
     fn deadline_of(&self, command: &Command) -> Time {
@@ -162,7 +167,7 @@ impl Node {
         let operations_max = match origin {
             Origin::Client(_) | Origin::Forwarder(..) => OPERATIONS_MAX,
             // The parts of a batch that was let in are let in.
-            Origin::Child(..) => usize::MAX,
+            Origin::Child(..) | Origin::Nobody => usize::MAX,
         };
         let Some(id) = self.operations.reserve(operations_max) else {
             self.site.stats.busy += 1;
@@ -390,19 +395,27 @@ impl Node {
                     next: page.next,
                     failed: false,
                 },
-                StoreReply::Record(_) | StoreReply::Done | StoreReply::Failed(_) => PullReply {
-                    op,
-                    partial: true,
-                    records: Vec::new(),
-                    next: None,
-                    failed: true,
-                },
+                StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => {
+                    PullReply {
+                        op,
+                        partial: true,
+                        records: Vec::new(),
+                        next: None,
+                        failed: true,
+                    }
+                }
             };
             self.site.send(&[node], Message::PullReply(reply));
             return;
         }
-        if let Some(reply) = self.replica.on_stored(token, reply, &mut self.site) {
-            self.boots.on_stored(token, reply == StoreReply::Done, &mut self.site);
+        let Some(reply) = self.replica.on_stored(token, reply, &mut self.site) else {
+            return;
+        };
+        match self.scrub.on_stored(token, reply, &mut self.site) {
+            Ok(buckets) => self.pull(&buckets),
+            Err(reply) => {
+                self.boots.on_stored(token, reply == StoreReply::Done, &mut self.site);
+            }
         }
     }
 
@@ -432,6 +445,7 @@ impl Node {
             let load = self.load();
             self.gossip.on_tick(load, now.time);
         }
+        self.scrub.go_on(&mut self.site);
         if now.time < self.housekeeping_at {
             return;
         }
@@ -439,6 +453,7 @@ impl Node {
         self.site.on_housekeeping();
         self.rebuild.on_tick(&self.site);
         self.go_on_rebuilding();
+        self.mend();
         if now.time >= self.pulse_at {
             self.pulse_at = now.time.plus_ms(PULSE_MS);
             // Digests keep the others fresh.
@@ -480,7 +495,17 @@ impl Node {
 
     /// Does what the parts of this node asked of one another, until nothing is left.
     fn settle(&mut self) {
-        while let Some(local) = self.site.local.pop_front() {
+        loop {
+            if self.site.damage.is_pressing() {
+                self.scrub.on_damage(&self.site);
+                self.mend();
+            }
+            for spoiled in std::mem::take(&mut self.site.spoiled) {
+                self.give_up(spoiled);
+            }
+            let Some(local) = self.site.local.pop_front() else {
+                return;
+            };
             match local {
                 Local::Read(op, attempt, want) => {
                     self.replica.read(
@@ -530,6 +555,7 @@ impl Node {
                     .send(&[node], Message::ForwardReply(message::ForwardReply { op, outcome }));
             }
             Origin::Child(parent, index) => self.site.notify(parent, Event::Child(index, outcome)),
+            Origin::Nobody => {}
         }
     }
 
@@ -537,7 +563,70 @@ impl Node {
         self.site.out.push(Effect::Reply { request, outcome });
     }
 
+    /// Mends damaged records from the other homes.
+    fn mend(&mut self) {
+        for key in self.site.damage.take_due(self.site.now.time) {
+            let Some(id) = self.operations.reserve(usize::MAX) else {
+                continue;
+            };
+            let deadline = self.site.now.time.plus_ms(u64::from(TIMEOUT_MS_DEFAULT));
+            let meta = Meta {
+                id,
+                origin: Origin::Nobody,
+                deadline,
+            };
+            match Mend::start(meta, key, &mut self.site) {
+                Some(mend) => {
+                    self.operations.insert(id, Operation::Mend(Box::new(mend)));
+                    self.site.deadlines.insert(deadline, id);
+                }
+                None => self.operations.remove(id),
+            }
+        }
+    }
+
+    /// A file of the store is damaged: the copies that may have records in it count for nothing from now on, and once that
+    /// is durable the store gives the file up. Without it older versions may show, so nothing of this life is signed again.
+    fn give_up(&mut self, spoiled: Spoiled) {
+        let (buckets, can_rebuild) = scrub::touched(&spoiled, &self.site);
+        let file = spoiled.file.clone();
+        self.site.notice(Notice::Spoiled { file, can_rebuild });
+        // Without other copies what can still be read of the file is all there is.
+        if !can_rebuild || buckets.is_empty() {
+            return;
+        }
+        self.site.new_life("a file of the store is damaged");
+        let mut last = None;
+        for &bucket in &buckets {
+            self.rebuild.forget(bucket);
+            self.replica.set_rebuilding(bucket, true);
+            rebuild::announce(bucket, true, &mut self.site);
+            last = Some(
+                self.site
+                    .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket, true))),
+            );
+        }
+        if let Some(last) = last {
+            self.scrub.discard_after(last, spoiled, buckets);
+        }
+    }
+
+    /// Pulls copies that are marked already.
+    fn pull(&mut self, buckets: &[BucketId]) {
+        for &bucket in buckets {
+            if let Some(bucket) = self.site.bucket(bucket)
+                && !self.scrub.is_discarding(bucket.id)
+                && self.rebuild.begin(&bucket, &self.site)
+            {
+                self.complete_rebuild(bucket.id);
+            }
+        }
+    }
+
     fn begin_rebuild(&mut self, bucket: &Bucket) {
+        if self.scrub.is_discarding(bucket.id) {
+            return;
+        }
         if self.rebuild.begin(bucket, &self.site) {
             return;
         }

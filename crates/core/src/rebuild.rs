@@ -53,9 +53,7 @@ pub struct Rebuild {
 impl Rebuild {
     /// Plans a bucket's rebuild; true if there is nothing to pull: no other node holds copies.
     pub fn begin(&mut self, bucket: &Bucket, site: &Site) -> bool {
-        self.left.retain(|entry| entry.0.bucket != bucket.id);
-        self.pulling.retain(|_, pulling| pulling.stretch.bucket != bucket.id);
-        self.totals.remove(&bucket.id);
+        self.forget(bucket.id);
         if bucket.mode == Mode::Consistent {
             return true;
         }
@@ -83,6 +81,13 @@ impl Rebuild {
             }
         }
         !self.left.iter().any(|entry| entry.0.bucket == bucket.id)
+    }
+
+    /// Drops the plan of a bucket's rebuild.
+    pub fn forget(&mut self, bucket: BucketId) {
+        self.left.retain(|entry| entry.0.bucket != bucket);
+        self.pulling.retain(|_, pulling| pulling.stretch.bucket != bucket);
+        self.totals.remove(&bucket);
     }
 
     /// Gives up on pulls that stay unanswered.

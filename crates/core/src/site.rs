@@ -14,6 +14,7 @@ use crate::change::Change;
 use crate::command::Command;
 use crate::coordinator::Origin;
 use crate::coordinator::locks::KeyLocks;
+use crate::damage::Damage;
 use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
 use crate::event::Event;
@@ -27,7 +28,7 @@ use crate::peers::Peers;
 use crate::random::Random;
 use crate::ring::{Ring, partition_of, placement_hash};
 use crate::stats::Stats;
-use crate::storage::{StoreHealth, StoreOp};
+use crate::storage::{Spoiled, StoreHealth, StoreOp};
 use crate::time::{HlcClock, Now, Time, Wall};
 
 /// A wall clock that moves this much more or less than the monotonic one has jumped.
@@ -87,6 +88,10 @@ pub struct Site {
     pub stats: Stats,
     /// Who updates which key.
     pub locks: KeyLocks,
+    /// Damaged records.
+    pub damage: Damage,
+    /// What scrubs found damaged beyond records in this step.
+    pub spoiled: Vec<Spoiled>,
     /// Work for this step.
     pub local: VecDeque<Local>,
     /// Effects of this step.
@@ -125,6 +130,8 @@ impl Site {
             background: Background::default(),
             stats: Stats::default(),
             locks: KeyLocks::default(),
+            damage: Damage::default(),
+            spoiled: Vec::new(),
             local: VecDeque::new(),
             out: Outbox::new(),
             clock_sound: true,
@@ -335,6 +342,14 @@ impl Site {
     /// Something an operator should know.
     pub fn notice(&mut self, notice: Notice) {
         self.out.push(Effect::Notice(notice));
+    }
+
+    /// A record of this node is damaged: it is told once, and mended.
+    pub fn note_damage(&mut self, key: &RecordKey) {
+        if self.damage.note(key) {
+            self.stats.damaged_records += 1;
+            self.notice(Notice::DamagedRecord { key: key.clone() });
+        }
     }
 
     /// Takes note of a clock reading from another node.

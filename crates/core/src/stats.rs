@@ -23,6 +23,18 @@ pub struct Stats {
     pub wrong_epoch: u64,
     /// Messages of gossip that came.
     pub gossip_messages: u64,
+    /// Damaged records found, each once until it is mended.
+    pub damaged_records: u64,
+    /// Damaged records replaced by what the other homes hold.
+    pub mended_records: u64,
+    /// Files of the store that were given up, so that what they held is rebuilt.
+    pub discarded_files: u64,
+    /// Bytes read by scrubs.
+    pub scrubbed_bytes: u64,
+    /// Records verified by scrubs.
+    pub scrubbed_records: u64,
+    /// Whole scrubs.
+    pub scrubs: u64,
     /// Records merged from a rebuild.
     pub rebuilt_records: u64,
     /// Client puts that left a context above its bound.

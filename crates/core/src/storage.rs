@@ -8,7 +8,7 @@ use crate::bucket::{Durability, StorageClass};
 use crate::causality::Record;
 use crate::id::{BucketId, NodeId};
 use crate::key::RecordKey;
-use crate::time::Hlc;
+use crate::time::{Hlc, Wall};
 
 /// One write of one key: the whole new record.
 #[derive(Clone, PartialEq, Debug)]
@@ -64,6 +64,44 @@ pub enum StoreOp {
     },
     /// Keep a small fact about this node durably (answered once durable).
     PutMeta(Meta),
+    /// Verify a part of what is on disk, past every cache.
+    Scrub {
+        /// Where the part before ended; empty at the beginning of a pass.
+        from: Bytes,
+        /// About how many bytes to read.
+        bytes_max: u64,
+    },
+    /// Drop every file that lies wholly between these names, the damaged one among them. Asked for only when the copies of
+    /// all buckets that may have records there are durably marked as being rebuilt.
+    Discard(Spoiled),
+}
+
+/// A part of what is on disk that can't be read, or not be trusted: more than one record (RULINGS 19).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spoiled {
+    /// The first name that may be in it.
+    pub first: Bytes,
+    /// The last one.
+    pub last: Bytes,
+    /// Which file it is, for people.
+    pub file: String,
+}
+
+/// A part of a scrub.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scrubbed {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Records whose own checksum was verified.
+    pub records: u64,
+    /// Records that failed it.
+    pub damaged: Vec<RecordKey>,
+    /// What is damaged beyond a record.
+    pub spoiled: Vec<Spoiled>,
+    /// Where to go on; `None` at the end of the pass.
+    pub next: Option<Bytes>,
+    /// How far the pass has come, in thousandths.
+    pub done_per_mille: u16,
 }
 
 /// A small durable fact.
@@ -75,6 +113,19 @@ pub enum Meta {
     Incarnation(u64),
     /// Whether this node's copy of a bucket is being rebuilt (RULINGS 19).
     Rebuilding(BucketId, bool),
+    /// Where the scrub is.
+    Scrub(ScrubMemory),
+}
+
+/// What is kept of the scrub, so that a restart goes on with it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScrubMemory {
+    /// Where the pass that is under way goes on.
+    pub position: Option<Bytes>,
+    /// When it, or the last one, began.
+    pub begun: Wall,
+    /// When the last whole pass ended.
+    pub ended: Option<Wall>,
 }
 
 /// The name of no bucket: `Meta::Rebuilding` of it says that the same fact of every bucket is on disk. It is asked for
@@ -100,8 +151,10 @@ pub enum StoreReply {
     Record(Option<Arc<Record>>),
     /// To `Scan`.
     Page(Page),
-    /// To `Commit` and `PutMeta`: applied or durable, as was asked.
+    /// To `Commit`, `PutMeta` and `Discard`: applied or durable, as was asked.
     Done,
+    /// To `Scrub`.
+    Scrubbed(Scrubbed),
     /// It failed. For a commit: some of it may be on disk, none of it may be relied upon.
     Failed(StoreError),
 }
@@ -184,4 +237,6 @@ pub struct BootState {
     pub rebuilding: Vec<BucketId>,
     /// `cleared_at` of every partition head on disk.
     pub cleared: Vec<(RecordKey, Hlc)>,
+    /// Where the scrub was.
+    pub scrub: ScrubMemory,
 }

@@ -258,6 +258,9 @@ impl Faults {
                 before,
                 loss: Loss::Known,
             });
+            if self.chance.percent(40) {
+                world.scrub(host);
+            }
         }
     }
 }

@@ -201,6 +201,7 @@ impl Cluster {
             }
             StoreOp::PutMeta(_) => StoreReply::Done,
             StoreOp::Scan { .. } => unreachable!("nobody lists, and nothing is rebuilt"),
+            StoreOp::Scrub { .. } | StoreOp::Discard(_) => unreachable!("it is over before a scrub begins"),
         }
     }
 }

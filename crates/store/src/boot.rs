@@ -25,6 +25,7 @@ pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, 
             Some(Fact::Peer(node, memory)) => state.peers.push((node, memory)),
             Some(Fact::Rebuilding(bucket)) => state.rebuilding.push(bucket),
             Some(Fact::Head(partition, bucket)) => heads.push((partition, bucket)),
+            Some(Fact::Scrub(memory)) => state.scrub = memory,
         }
     }
     state.incarnation += 1;

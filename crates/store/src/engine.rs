@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Readable};
 use torc_core::causality::{Record, codec};
 use torc_core::key::RecordKey;
-use torc_core::storage::{Page, Range, StoreError};
+use torc_core::storage::{Page, Range, Scrubbed, Spoiled, StoreError};
 
 use crate::budget::Budget;
 use crate::error::OpenError;
@@ -32,7 +32,13 @@ pub(crate) struct Engine {
 impl Engine {
     /// Opens or creates the database in `dir`, whose journals have been checked.
     pub fn open(dir: &Path, budget: &Budget) -> Result<Self, OpenError> {
-        Self::open_fjall(dir, budget).map_err(OpenError::engine(dir))
+        // The engine meets some kinds of damage with a panic.
+        let opened = std::panic::catch_unwind(|| Self::open_fjall(dir, budget));
+        let panicked = |_| OpenError::DamagedEngine {
+            dir: dir.to_owned(),
+            what: "it failed on what it read".into(),
+        };
+        opened.map_err(panicked)?.map_err(OpenError::engine(dir))
     }
 
     fn open_fjall(dir: &Path, budget: &Budget) -> fjall::Result<Self> {
@@ -118,6 +124,49 @@ impl Engine {
             }
             return Ok(page);
         }
+    }
+
+    /// Reads records of all buckets in order and verifies the checksum of each.
+    pub fn verify(&self, from: &[u8], bytes_max: u64) -> Result<Scrubbed, StoreError> {
+        let snapshot = self.db.snapshot();
+        let mut part = Scrubbed::default();
+        let mut at = Bytes::copy_from_slice(from);
+        for item in snapshot.range(&self.records, from..) {
+            let (name, stored) = match item.into_inner() {
+                Ok(item) => item,
+                // The files were sound a while ago. Which of them it is, the next pass will say.
+                Err(error) if read_error(&error) == StoreError::Damaged => {
+                    let partition = at.first_chunk::<2>().map_or(0, |bytes| u16::from_be_bytes(*bytes));
+                    let next = partition.checked_add(1);
+                    part.next = next.map(|next| Bytes::copy_from_slice(&next.to_be_bytes()));
+                    part.spoiled.push(Spoiled {
+                        first: at,
+                        last: Bytes::from([&partition.to_be_bytes()[..], &[0xff; 16]].concat()),
+                        file: format!("records of partition {partition}"),
+                    });
+                    return Ok(part);
+                }
+                Err(error) => return Err(read_error(&error)),
+            };
+            if part.bytes >= bytes_max {
+                part.next = Some(Bytes::copy_from_slice(&name));
+                break;
+            }
+            part.bytes += (name.len() + stored.len()) as u64;
+            at = Bytes::copy_from_slice(&name);
+            match (RecordKey::from_bytes(Bytes::copy_from_slice(&name)), decode(&stored)) {
+                (Some(_), Ok(_)) => part.records += 1,
+                (Some(key), Err(_)) => part.damaged.push(key),
+                (None, _) => tracing::error!(?name, "not the name of a record: nobody can ask for it"),
+            }
+        }
+        Ok(part)
+    }
+
+    /// Gives up every table whose records lie between the two names.
+    pub fn discard(&self, spoiled: &Spoiled) -> fjall::Result<()> {
+        let names = spoiled.first.to_vec()..=spoiled.last.to_vec();
+        Ok(self.records.tree.drop_range(names)?)
     }
 
     /// Bytes of the memtable that takes writes.

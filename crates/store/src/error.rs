@@ -51,7 +51,7 @@ pub enum OpenError {
     },
     /// The file that says whose directory this is can't be read.
     #[error(
-        "{file} is damaged or missing ({what}): restore it, or empty the data directory to let this node fetch its data from the others"
+        "{file} is damaged or missing ({what}): restore it, or run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others"
     )]
     DamagedIdentity {
         /// The file.
@@ -61,7 +61,7 @@ pub enum OpenError {
     },
     /// A journal is damaged in its middle: what follows was acknowledged and can't be trusted to be whole.
     #[error(
-        "{file} is damaged at byte {offset} ({what}), and this is no torn tail: acknowledged writes are lost here; empty the data directory to let this node fetch its data from the others"
+        "{file} is damaged at byte {offset} ({what}), and this is no torn tail: acknowledged writes are lost here; run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others"
     )]
     DamagedJournal {
         /// The journal.
@@ -73,7 +73,7 @@ pub enum OpenError {
     },
     /// A fact about this node fails its checksum.
     #[error(
-        "a stored fact about this node is damaged ({what}): empty the data directory to let this node fetch its data from the others"
+        "a stored fact about this node is damaged ({what}): run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others"
     )]
     DamagedMeta {
         /// Which fact.
@@ -86,6 +86,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Files of the engine are damaged or missing.
+    #[error(
+        "the storage engine can't read {dir} ({what}): run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others"
+    )]
+    DamagedEngine {
+        /// The engine's directory.
+        dir: PathBuf,
+        /// What it says.
+        what: String,
     },
     /// The engine failed.
     #[error("the storage engine can't open {dir}: {source}")]
@@ -105,6 +115,45 @@ impl OpenError {
 
     pub(crate) fn engine(dir: impl Into<PathBuf>) -> impl FnOnce(fjall::Error) -> Self {
         let dir = dir.into();
-        move |source| Self::Engine { dir, source }
+        move |source| {
+            if is_about_the_system(&source) {
+                Self::Engine { dir, source }
+            } else {
+                let what = source.to_string();
+                Self::DamagedEngine { dir, what }
+            }
+        }
     }
+
+    /// True if the data themselves are damaged: then this node's copies can be rebuilt from the other nodes.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::DamagedIdentity { .. }
+            | Self::DamagedJournal { .. }
+            | Self::DamagedMeta { .. }
+            | Self::DamagedEngine { .. } => true,
+            Self::Locked { .. }
+            | Self::OtherOwner { .. }
+            | Self::OtherRing { .. }
+            | Self::NewerFormat { .. }
+            | Self::Io { .. }
+            | Self::Engine { .. } => false,
+        }
+    }
+}
+
+/// Whether the system refused, rather than what was read was wrong.
+fn is_about_the_system(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind;
+    let kind = match error {
+        fjall::Error::Io(error) => error.kind(),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => error.kind(),
+        fjall::Error::Locked => return true,
+        _ => return false,
+    };
+    !matches!(
+        kind,
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound
+    )
 }

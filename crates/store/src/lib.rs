@@ -16,6 +16,7 @@ mod meta;
 mod options;
 mod queue;
 mod reader;
+mod scrub;
 mod shared;
 mod stats;
 mod store;

@@ -1,20 +1,23 @@
 //! Small durable facts about this node. An empty value: no longer so. Nothing is ever removed, because a compaction that
 //! dropped the engine's highest sequence number would let it be used again; the journals' check relies on their order.
 //! ```text
-//! key:   'i' incarnation, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head
+//! key:   'i' incarnation, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
-//! body:  'i' incarnation u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before u64; 'r', 'h' nothing
+//! body:  'i' incarnation u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before u64; 'r', 'h' nothing;
+//!        's' begun, ended u64 (all ones: never), has a position u8, position
 //! ```
 
+use bytes::Bytes;
 use torc_core::id::{BucketId, Life, NodeId, PartitionId};
 use torc_core::key::RecordKey;
-use torc_core::storage::{CleanMarker, Meta, PeerMemory};
-use torc_core::time::Hlc;
+use torc_core::storage::{CleanMarker, Meta, PeerMemory, ScrubMemory};
+use torc_core::time::{Hlc, Wall};
 
 /// The version that is written.
 pub(crate) const VERSION: u8 = 1;
 pub(crate) const INCARNATION_KEY: &[u8] = b"i";
 pub(crate) const MARKER_KEY: &[u8] = b"m";
+const SCRUB_KEY: &[u8] = b"s";
 
 /// What a fact becomes on disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +35,7 @@ pub(crate) enum Fact {
     Peer(NodeId, PeerMemory),
     Rebuilding(BucketId),
     Head(PartitionId, BucketId),
+    Scrub(ScrubMemory),
 }
 
 /// The stored form of what the core asks to keep.
@@ -49,6 +53,13 @@ pub(crate) fn stored(meta: &Meta) -> Stored {
             key: keyed(b'r', bucket.0),
             value: if *is_rebuilding { sealed(&[]) } else { Vec::new() },
         },
+        Meta::Scrub(memory) => {
+            let times = [memory.begun.0, memory.ended.map_or(u64::MAX, |ended| ended.0)];
+            Stored {
+                key: SCRUB_KEY.to_vec(),
+                value: sealed_with(&times, memory.position.as_deref()),
+            }
+        }
     }
 }
 
@@ -96,6 +107,14 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
                 incarnation,
             }))
         }
+        Some((b's', [])) => {
+            let ([begun, ended], position) = opened_with(value).ok_or("where the scrub is")?;
+            Ok(Fact::Scrub(ScrubMemory {
+                position,
+                begun: Wall(begun),
+                ended: (ended != u64::MAX).then_some(Wall(ended)),
+            }))
+        }
         Some((b'p', node)) => {
             let node = number(node).ok_or("a peer's name")?;
             let [incarnation, nonce, before] = opened(value).ok_or("what is remembered of a peer")?;
@@ -127,29 +146,57 @@ fn keyed(kind: u8, number: u32) -> Vec<u8> {
 }
 
 fn sealed(words: &[u64]) -> Vec<u8> {
+    sealed_bytes(words, &[])
+}
+
+/// Words, whether there is more, and what.
+fn sealed_with(words: &[u64], rest: Option<&[u8]>) -> Vec<u8> {
+    let mut tail = vec![u8::from(rest.is_some())];
+    tail.extend_from_slice(rest.unwrap_or_default());
+    sealed_bytes(words, &tail)
+}
+
+fn sealed_bytes(words: &[u64], tail: &[u8]) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     for word in words {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
+    bytes.extend_from_slice(tail);
     let checksum = crc_fast::crc32_iscsi(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
 }
 
 fn opened<const N: usize>(value: &[u8]) -> Option<[u64; N]> {
+    let (words, rest) = opened_bytes(value)?;
+    rest.is_empty().then_some(words)
+}
+
+fn opened_with<const N: usize>(value: &[u8]) -> Option<([u64; N], Option<Bytes>)> {
+    let (words, rest) = opened_bytes(value)?;
+    match rest.split_first()? {
+        (0, []) => Some((words, None)),
+        (1, rest) => Some((words, Some(Bytes::copy_from_slice(rest)))),
+        _ => None,
+    }
+}
+
+fn opened_bytes<const N: usize>(value: &[u8]) -> Option<([u64; N], &[u8])> {
     let (body, checksum) = value.split_last_chunk::<4>()?;
     if crc_fast::crc32_iscsi(body).to_le_bytes() != *checksum {
         return None;
     }
-    let (&version, words) = body.split_first()?;
-    if version != VERSION || words.len() != 8 * N {
+    let (&version, mut rest) = body.split_first()?;
+    if version != VERSION {
         return None;
     }
-    let mut out = [0; N];
-    for (word, bytes) in out.iter_mut().zip(words.chunks_exact(8)) {
-        *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let mut words = [0; N];
+    for word in &mut words {
+        let (bytes, after) = rest.split_first_chunk::<8>()?;
+        *word = u64::from_le_bytes(*bytes);
+        rest = after;
     }
-    Some(out)
+    Some((words, rest))
 }
 
 #[cfg(test)]
@@ -201,6 +248,15 @@ mod tests {
                 Fact::Head(PartitionId(300), BucketId(70_000)),
             ),
         ];
+        for position in [None, Some(Bytes::new()), Some(Bytes::from_static(b"\x01\x02"))] {
+            let memory = ScrubMemory {
+                position,
+                begun: Wall(5),
+                ended: None,
+            };
+            let stored = stored(&Meta::Scrub(memory.clone()));
+            assert_eq!(read(&stored.key, &stored.value), Ok(Some(Fact::Scrub(memory))));
+        }
         for (stored, fact) in cases {
             assert_eq!(read(&stored.key, &stored.value), Ok(Some(fact)));
         }

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use bytes::Bytes;
 use torc_core::id::Token;
-use torc_core::storage::{Page, Range, StoreError, StoreReply};
+use torc_core::storage::{Page, Range, Spoiled, StoreError, StoreReply};
 
 use crate::engine::Engine;
+use crate::scrub::Scrubber;
 use crate::shared::Shared;
 use crate::stats::add;
 
@@ -55,33 +57,64 @@ impl Scan {
     }
 }
 
+/// What the reader is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// Records.
+    Scan(Scan),
+    /// A part of a scrub.
+    Scrub { from: Bytes, bytes_max: u64 },
+    /// To give up a damaged file: waits for compactions.
+    Discard(Spoiled),
+}
+
 /// The reader's end; it ends when the other one is dropped.
 pub(crate) struct Reader {
     engine: Engine,
     shared: Arc<Shared>,
-    scans: Receiver<(Token, Scan)>,
+    jobs: Receiver<(Token, Job)>,
 }
 
 impl Reader {
-    /// A reader, and where its scans come from. Bounded by the operations that the core admits.
-    pub fn new(engine: Engine, shared: Arc<Shared>) -> (Sender<(Token, Scan)>, Self) {
-        let (sender, scans) = channel();
-        let reader = Self { engine, shared, scans };
+    /// A reader, and where its jobs come from. Bounded by the operations that the core admits.
+    pub fn new(engine: Engine, shared: Arc<Shared>) -> (Sender<(Token, Job)>, Self) {
+        let (sender, jobs) = channel();
+        let reader = Self { engine, shared, jobs };
         (sender, reader)
     }
 
-    /// Answers scans until nobody can ask any more.
+    /// Answers until nobody can ask any more.
     pub fn run(self) {
-        while let Ok((token, scan)) = self.scans.recv() {
-            let reply = if self.shared.is_out_of_service() {
-                StoreReply::Failed(StoreError::OutOfService)
+        let mut scrubber = Scrubber::default();
+        while let Ok((token, job)) = self.jobs.recv() {
+            let result = if self.shared.is_out_of_service() {
+                Err(StoreError::OutOfService)
             } else {
-                match scan.perform(&self.engine, &self.shared) {
-                    Ok(page) => StoreReply::Page(page),
-                    Err(error) => StoreReply::Failed(error),
+                match job {
+                    Job::Scan(scan) => scan.perform(&self.engine, &self.shared).map(StoreReply::Page),
+                    Job::Discard(spoiled) => self.discard(&spoiled),
+                    Job::Scrub { from, bytes_max } => {
+                        scrubber.part(&self.engine, &from, bytes_max).map(StoreReply::Scrubbed)
+                    }
                 }
             };
+            let reply = result.unwrap_or_else(StoreReply::Failed);
             self.shared.completions.stored(&mut vec![(token, reply)]);
+        }
+    }
+
+    fn discard(&self, spoiled: &Spoiled) -> Result<StoreReply, StoreError> {
+        let discarded = self.engine.discard(spoiled);
+        self.shared.make_cache_stale();
+        match discarded {
+            Ok(()) => {
+                tracing::warn!(file = spoiled.file, "a damaged file was given up");
+                Ok(StoreReply::Done)
+            }
+            Err(error) => {
+                tracing::error!(%error, file = spoiled.file, "a damaged file can't be given up");
+                Err(StoreError::Damaged)
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub counters: Counters,
     pub completions: Arc<dyn Completions>,
     out_of_service: AtomicBool,
+    /// Records were given up that the cache may still hold.
+    cache_is_stale: AtomicBool,
     /// When the batch that is being written was begun, in microseconds since `origin`; 0 if none is.
     batch_since_us: AtomicU64,
     /// When the last batch over the limit ended, likewise.
@@ -31,6 +33,7 @@ impl Shared {
             counters: Counters::default(),
             completions,
             out_of_service: AtomicBool::new(false),
+            cache_is_stale: AtomicBool::new(false),
             batch_since_us: AtomicU64::new(0),
             slow_until_us: AtomicU64::new(0),
             // Never 0 microseconds ago: 0 means "none".
@@ -45,6 +48,16 @@ impl Shared {
 
     pub fn is_out_of_service(&self) -> bool {
         self.out_of_service.load(Ordering::Acquire)
+    }
+
+    /// Before whoever asked for it is told that records were given up.
+    pub fn make_cache_stale(&self) {
+        self.cache_is_stale.store(true, Ordering::Release);
+    }
+
+    /// True once after [`Shared::make_cache_stale`].
+    pub fn take_cache_is_stale(&self) -> bool {
+        self.cache_is_stale.load(Ordering::Acquire) && self.cache_is_stale.swap(false, Ordering::AcqRel)
     }
 
     pub fn begin_batch(&self) {

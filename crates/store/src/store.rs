@@ -28,7 +28,7 @@ use crate::memory::MemoryRecords;
 use crate::meta;
 use crate::options::StoreOptions;
 use crate::queue::Entry;
-use crate::reader::{Reader, Scan};
+use crate::reader::{Job, Reader, Scan};
 use crate::shared::Shared;
 use crate::stats::{StoreStats, add};
 use crate::watch::{Stop, Watch, free_bytes};
@@ -59,8 +59,8 @@ pub struct Store {
     budget: Budget,
     cache_hits: u64,
     cache_misses: u64,
-    /// Where long scans go; dropped to end the reader.
-    scans: Option<Sender<(Token, Scan)>>,
+    /// Where long reads go; dropped to end the reader.
+    jobs: Option<Sender<(Token, Job)>>,
     reader: Option<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
     watch: Option<JoinHandle<()>>,
@@ -107,9 +107,9 @@ impl Store {
             source,
         };
         let committer = spawn("torc-committer", move || committer.run()).map_err(io)?;
-        let (scans, reader) = Reader::new(engine.clone(), Arc::clone(&shared));
+        let (jobs, reader) = Reader::new(engine.clone(), Arc::clone(&shared));
         let store = Self {
-            scans: Some(scans),
+            jobs: Some(jobs),
             reader: Some(spawn("torc-reader", move || reader.run()).map_err(io)?),
             engine,
             cache: RecordCache::new(budget.record_cache),
@@ -128,6 +128,9 @@ impl Store {
 
     /// Performs an operation. `Some`: its answer. `None`: the answer comes through [`Completions::stored`].
     pub fn submit(&mut self, token: Token, op: StoreOp) -> Option<StoreReply> {
+        if self.shared.take_cache_is_stale() {
+            self.cache = RecordCache::new(self.budget.record_cache);
+        }
         match op {
             StoreOp::Get { key, class } => Some(self.read(&key, class)),
             StoreOp::Scan {
@@ -160,6 +163,13 @@ impl Store {
                 });
                 None
             }
+            StoreOp::Scrub { from, bytes_max } => {
+                if self.shared.is_out_of_service() {
+                    return Some(StoreReply::Failed(StoreError::OutOfService));
+                }
+                self.submit_read(token, Job::Scrub { from, bytes_max })
+            }
+            StoreOp::Discard(spoiled) => self.submit_read(token, Job::Discard(spoiled)),
             StoreOp::PutMeta(meta) => {
                 if self.shared.is_out_of_service() {
                     return Some(StoreReply::Failed(StoreError::OutOfService));
@@ -229,9 +239,13 @@ impl Store {
         if let Some(page) = scan.on_the_spot(&self.engine, &self.shared) {
             return Some(page.map_or_else(StoreReply::Failed, StoreReply::Page));
         }
-        match &self.scans {
-            Some(scans) if scans.send((token, scan)).is_ok() => None,
-            Some(_) | None => Some(failed),
+        self.submit_read(token, Job::Scan(scan))
+    }
+
+    fn submit_read(&self, token: Token, job: Job) -> Option<StoreReply> {
+        match &self.jobs {
+            Some(jobs) if jobs.send((token, job)).is_ok() => None,
+            Some(_) | None => Some(StoreReply::Failed(StoreError::OutOfService)),
         }
     }
 
@@ -301,7 +315,7 @@ impl Store {
     fn end_threads(&mut self) {
         self.shared.queue.close();
         self.watch_stop.stop();
-        self.scans = None;
+        self.jobs = None;
         let threads = [self.committer.take(), self.reader.take(), self.watch.take()];
         for thread in threads.into_iter().flatten() {
             if thread.join().is_err() {

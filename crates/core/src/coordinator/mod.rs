@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod keys;
 pub mod list;
 pub mod locks;
+pub mod mend;
 pub mod put;
 pub mod read_round;
 pub mod spread;
@@ -32,6 +33,8 @@ pub enum Origin {
     Forwarder(NodeId, OpId),
     /// A batch of this node.
     Child(OpId, usize),
+    /// Nobody: the node works for itself.
+    Nobody,
 }
 
 /// What every operation has.
@@ -77,6 +80,8 @@ pub enum Operation {
     Inspect(Box<inspect::Inspect>),
     /// A whole record from elsewhere.
     Import(Box<import::Import>),
+    /// A damaged record of this node.
+    Mend(Box<mend::Mend>),
 }
 
 impl Operation {
@@ -93,6 +98,7 @@ impl Operation {
             Self::Forward(operation) => operation.on(event, site),
             Self::Inspect(operation) => operation.on(event, site),
             Self::Import(operation) => operation.on(event, site),
+            Self::Mend(operation) => operation.on(event, site),
         }
     }
 

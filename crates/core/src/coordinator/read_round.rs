@@ -202,6 +202,12 @@ impl ReadRound {
         self.tally.is_complete()
     }
 
+    /// True if this home's answer counts.
+    #[must_use]
+    pub fn has_counted(&self, node: NodeId) -> bool {
+        self.tally.has_counted(node)
+    }
+
     /// Whose answers count so far.
     #[must_use]
     pub fn answered(&self) -> Answered {

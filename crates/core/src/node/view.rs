@@ -9,6 +9,7 @@ use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
 use crate::quorum::majority;
 use crate::ring::Ring;
+use crate::scrub::ScrubProgress;
 use crate::stats::Stats;
 use crate::storage::CleanMarker;
 
@@ -71,6 +72,18 @@ impl Node {
     #[must_use]
     pub fn background(&self) -> &Background {
         &self.site.background
+    }
+
+    /// Where the scrub is.
+    #[must_use]
+    pub fn scrub(&self) -> ScrubProgress {
+        self.scrub.progress()
+    }
+
+    /// Damaged records that are known and not mended yet.
+    #[must_use]
+    pub fn damaged_records(&self) -> usize {
+        self.site.damage.len()
     }
 
     /// The ring that this node serves.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crate::causality::Record;
-use crate::effect::Notice;
 use crate::event::Event;
 use crate::id::{BucketId, PartitionId};
 use crate::key::RecordKey;
@@ -52,6 +51,7 @@ impl ReadJob {
     pub fn add_result(&mut self, key: RecordKey, result: Result<Option<Arc<Record>>, StoreError>) {
         match result {
             Ok(record) => self.add(key, record),
+            Err(StoreError::Damaged) if active(Mutant::DamagedIsAbsent) => {}
             Err(StoreError::Damaged) => self.answer.damaged.push(key),
             Err(StoreError::DiskFull | StoreError::OutOfService) => self.failed = true,
         }
@@ -160,8 +160,10 @@ impl Replica {
         };
         job.answer.complete_up_to = page.next;
         for key in page.damaged {
-            site.notice(Notice::DamagedRecord { key: key.clone() });
-            job.answer.damaged.push(key);
+            site.note_damage(&key);
+            if !active(Mutant::DamagedIsAbsent) {
+                job.answer.damaged.push(key);
+            }
         }
         for (key, record) in page.records {
             let cleared_at = self

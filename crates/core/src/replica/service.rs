@@ -139,10 +139,10 @@ impl Replica {
                 let result = match reply {
                     StoreReply::Record(record) => Ok(record),
                     StoreReply::Failed(error) => Err(error),
-                    StoreReply::Page(_) | StoreReply::Done => Err(StoreError::OutOfService),
+                    StoreReply::Page(_) | StoreReply::Done | StoreReply::Scrubbed(_) => Err(StoreError::OutOfService),
                 };
                 if result == Err(StoreError::Damaged) {
-                    site.notice(Notice::DamagedRecord { key: key.clone() });
+                    site.note_damage(&key);
                 }
                 // A write may have begun while the store was looking: what it found may not be durable yet.
                 let commit = self.held.find(&key).and_then(|held| self.unanswered_commit_of(held));
@@ -152,7 +152,7 @@ impl Replica {
             Awaited::ReadPage(id) => {
                 let page = match reply {
                     StoreReply::Page(page) => Some(page),
-                    StoreReply::Record(_) | StoreReply::Done | StoreReply::Failed(_) => None,
+                    StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,
                 };
                 self.on_page(id, page, site);
             }
@@ -240,11 +240,14 @@ impl Replica {
         let Some(held) = self.held.find_mut(key) else { return };
         held.current = match reply {
             StoreReply::Record(record) => Current::Known(record),
+            StoreReply::Failed(StoreError::Damaged) if active(Mutant::DamagedIsAbsent) => Current::Known(None),
             StoreReply::Failed(StoreError::Damaged) => {
-                site.notice(Notice::DamagedRecord { key: key.clone() });
+                site.note_damage(key);
                 Current::Damaged
             }
-            StoreReply::Failed(_) | StoreReply::Page(_) | StoreReply::Done => Current::Unreadable,
+            StoreReply::Failed(_) | StoreReply::Page(_) | StoreReply::Done | StoreReply::Scrubbed(_) => {
+                Current::Unreadable
+            }
         };
         for id in std::mem::take(&mut held.waiting) {
             let Some(Job::Write(job)) = self.jobs.get_mut(&id) else {
@@ -270,8 +273,10 @@ impl Replica {
             0
         });
         let mut has_regressed = false;
+        let mut lost_dots = false;
         for (key, change) in std::mem::take(&mut job.changes) {
             let Some(held) = self.held.find_mut(&key) else { continue };
+            let is_damaged = matches!(held.current, Current::Damaged);
             let current = match &held.current {
                 Current::Known(record) => record.clone(),
                 Current::Damaged if matches!(job.purpose, Purpose::Repair | Purpose::Rebuild) => None,
@@ -283,11 +288,15 @@ impl Replica {
                     continue;
                 }
             };
-            has_regressed |= has_forgotten(&change, current.as_deref(), site);
+            let forgot = has_forgotten(&change, current.as_deref(), site);
+            // Of a damaged record it is known what was forgotten: it alone.
+            has_regressed |= forgot && !is_damaged;
+            lost_dots |= forgot && is_damaged;
             let sent = sent_stamp(&change);
             let changed = change::apply(change, current.as_ref(), site);
             match &changed {
                 Changed::New { record, .. } => {
+                    site.stats.mended_records += u64::from(is_damaged);
                     held.current = Current::Known(Some(Arc::clone(record)));
                     held.last_commit = self.last_commit + 1;
                     let bucket = site.bucket(key.bucket());
@@ -305,6 +314,19 @@ impl Replica {
                     });
                     self.note_winner(&mut job, &key, sent, record);
                 }
+                // What others still hold may have come from a file that was given up since: on disk it is no more.
+                Changed::Unchanged {
+                    record: Some(record), ..
+                } if job.purpose == Purpose::Rebuild && held.users > 1 && held.last_commit == 0 => {
+                    held.last_commit = self.last_commit + 1;
+                    let bucket = site.bucket(key.bucket());
+                    durability = Durability::Synced;
+                    writes.push(Write {
+                        key: key.clone(),
+                        record: Arc::clone(record),
+                        class: bucket.map_or(StorageClass::Disk, |bucket| bucket.storage),
+                    });
+                }
                 Changed::Unchanged { record, .. } => {
                     wait_for = wait_for.max(held.last_commit);
                     if let Some(record) = record {
@@ -319,6 +341,9 @@ impl Replica {
         }
         if has_regressed {
             self.regress(site);
+        } else if lost_dots {
+            // What the others hold of it may lack a dot of this life that nobody else ever got: none is minted again.
+            site.new_life("a damaged record was mended");
         }
         let refused = results.iter().any(|result| matches!(result.1, Changed::Refused(_)));
         if job.purpose == Purpose::Sign

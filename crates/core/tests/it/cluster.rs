@@ -1,6 +1,6 @@
 //! Nodes that talk without delay or loss, over disks that keep everything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use torc_core::message::Envelope;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::outcome::{Found, Outcome};
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{BootState, Page, StoreOp, StoreReply};
+use torc_core::storage::{BootState, Page, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
 pub const DEFAULT: BucketId = BucketId(1);
@@ -23,6 +23,39 @@ pub const REDIS: BucketId = BucketId(2);
 #[derive(Default)]
 pub struct Disk {
     pub records: BTreeMap<RecordKey, Arc<Record>>,
+    pub damaged: BTreeSet<RecordKey>,
+    pub spoiled: Vec<Spoiled>,
+}
+
+impl Disk {
+    fn scrub(&mut self, from: &[u8], bytes_max: u64) -> Scrubbed {
+        let mut part = Scrubbed {
+            spoiled: self.spoiled.clone(),
+            ..Scrubbed::default()
+        };
+        for (key, record) in self.records.iter().filter(|entry| entry.0.as_bytes() >= from) {
+            if part.bytes >= bytes_max {
+                part.next = Some(key.to_bytes());
+                break;
+            }
+            part.bytes += record.weight() as u64;
+            part.records += 1;
+            part.damaged.extend(self.damaged.get(key).cloned());
+        }
+        part
+    }
+
+    fn is_unreadable(&self, key: &RecordKey) -> bool {
+        let is_within = |part: &Spoiled| (&part.first[..]..=&part.last[..]).contains(&key.as_bytes());
+        self.damaged.contains(key) || self.spoiled.iter().any(is_within)
+    }
+
+    fn discard(&mut self, spoiled: &Spoiled) {
+        self.records
+            .retain(|key, _| key.as_bytes() < &spoiled.first[..] || key.as_bytes() > &spoiled.last[..]);
+        self.damaged.retain(|key| self.records.contains_key(key));
+        self.spoiled.retain(|other| other != spoiled);
+    }
 }
 
 pub struct Cluster {
@@ -169,7 +202,7 @@ impl Cluster {
         }
     }
 
-    fn step(&mut self, id: NodeId, input: Input) {
+    pub fn step(&mut self, id: NodeId, input: Input) {
         let mut out = Outbox::new();
         self.nodes.get_mut(&id).expect("a node").step(self.now, input, &mut out);
         self.perform(id, out);
@@ -205,6 +238,7 @@ impl Cluster {
     fn store(&mut self, id: NodeId, op: StoreOp) -> StoreReply {
         let disk = self.disks.get_mut(&id).expect("a disk");
         match op {
+            StoreOp::Get { key, .. } if disk.is_unreadable(&key) => StoreReply::Failed(StoreError::Damaged),
             StoreOp::Get { key, .. } => StoreReply::Record(disk.records.get(&key).cloned()),
             StoreOp::Scan { range, records_max, .. } => {
                 let mut page = Page::default();
@@ -218,17 +252,27 @@ impl Cluster {
                         page.next = Some(key.to_bytes());
                         break;
                     }
+                    if disk.damaged.contains(key) {
+                        page.damaged.push(key.clone());
+                        continue;
+                    }
                     page.records.push((key.clone(), Arc::clone(record)));
                 }
                 StoreReply::Page(page)
             }
             StoreOp::Commit { writes, .. } => {
                 for write in writes {
+                    disk.damaged.remove(&write.key);
                     disk.records.insert(write.key, write.record);
                 }
                 StoreReply::Done
             }
             StoreOp::PutMeta(_) => StoreReply::Done,
+            StoreOp::Scrub { from, bytes_max } => StoreReply::Scrubbed(disk.scrub(&from, bytes_max)),
+            StoreOp::Discard(spoiled) => {
+                disk.discard(&spoiled);
+                StoreReply::Done
+            }
         }
     }
 

@@ -2,4 +2,5 @@
 //! simulator's weather.
 
 mod cluster;
+mod damage;
 mod stories;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
+use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Command, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
 use torc_core::id::{NodeId, Token};
@@ -109,6 +110,11 @@ impl Engine {
     /// A connection to a peer came up or went away.
     pub fn peer(&mut self, node: NodeId, up: bool) {
         self.step(Input::Peer { node, up });
+    }
+
+    /// An operator changes how background work goes.
+    pub fn control(&mut self, work: Work, change: PaceChange) {
+        self.step(Input::Control { work, change });
     }
 
     /// A store effect is answered.

@@ -228,6 +228,8 @@ fn notice_name(notice: &Notice) -> &'static str {
         Notice::Rebuilding { .. } => "rebuilding",
         Notice::Rebuilt { .. } => "rebuilt",
         Notice::DamagedRecord { .. } => "damaged_record",
+        Notice::Spoiled { .. } => "spoiled_file",
+        Notice::ScrubEnded { .. } => "scrub_ended",
         Notice::ContextPruned { .. } => "context_pruned",
         Notice::StoreOutOfService => "store_out_of_service",
         Notice::ClockSkew { .. } => "clock_skew",

@@ -27,6 +27,23 @@ pub fn log(notice: &Notice, ring: &Ring) {
         Notice::DamagedRecord { key } => {
             tracing::error!(key = ?key, "a record is damaged on disk: it counts as unknown until another home mends it");
         }
+        Notice::Spoiled {
+            file,
+            can_rebuild: true,
+        } => tracing::error!(
+            file,
+            "a file of the store is damaged: this node's copies are rebuilt from the other nodes, and the file is given up"
+        ),
+        Notice::Spoiled {
+            file,
+            can_rebuild: false,
+        } => tracing::error!(
+            file,
+            "a file of the store is damaged, and no other node has copies: what can't be read stays unknown"
+        ),
+        Notice::ScrubEnded { records, damaged } => {
+            tracing::info!(records, damaged, "everything on disk was read and verified");
+        }
         Notice::ContextPruned { key } => {
             tracing::warn!(key = ?key, "a context grew too long and lost its oldest entry")
         }

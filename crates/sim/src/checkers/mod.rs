@@ -14,6 +14,7 @@ pub mod outcomes;
 pub mod quorums;
 pub mod request_ids;
 pub mod resurrection;
+pub mod scrubbing;
 
 use std::fmt;
 

@@ -13,7 +13,9 @@ use torc_core::bucket::{Durability, StorageClass};
 use torc_core::causality::Record;
 use torc_core::id::{BucketId, NodeId, Token};
 use torc_core::key::RecordKey;
-use torc_core::storage::{CleanMarker, Meta, Page, PeerMemory, Range, StoreError, StoreOp, StoreReply, Write};
+use torc_core::storage::{
+    CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, StoreError, StoreOp, StoreReply, Write,
+};
 
 use crate::chance::Chance;
 
@@ -33,6 +35,8 @@ pub struct Image {
     pub peers: BTreeMap<NodeId, PeerMemory>,
     /// Buckets being rebuilt.
     pub rebuilding: BTreeSet<BucketId>,
+    /// Where the scrub was.
+    pub scrub: ScrubMemory,
 }
 
 /// What one log entry says.
@@ -58,6 +62,7 @@ impl Image {
                 self.peers.insert(*node, *memory);
             }
             Entry::Meta(Meta::Incarnation(incarnation)) => self.incarnation = *incarnation,
+            Entry::Meta(Meta::Scrub(memory)) => self.scrub = memory.clone(),
             Entry::Meta(Meta::Rebuilding(bucket, true)) => {
                 self.rebuilding.insert(*bucket);
             }
@@ -180,7 +185,8 @@ impl Disk {
                 records_max,
                 bytes_max,
             } => StoreReply::Page(self.scan(range, *class, *records_max, *bytes_max)),
-            StoreOp::Commit { .. } | StoreOp::PutMeta(_) => unreachable!("a read"),
+            StoreOp::Scrub { from, bytes_max } => StoreReply::Scrubbed(self.scrub(from, *bytes_max)),
+            StoreOp::Commit { .. } | StoreOp::PutMeta(_) | StoreOp::Discard(_) => unreachable!("a read"),
         }
     }
 
@@ -210,6 +216,27 @@ impl Disk {
         page
     }
 
+    /// A part of a scrub: so many bytes' worth of records in their order.
+    fn scrub(&self, from: &[u8], bytes_max: u64) -> Scrubbed {
+        let mut part = Scrubbed::default();
+        for (key, record) in &self.applied {
+            if key.as_bytes() < from {
+                continue;
+            }
+            if part.bytes >= bytes_max {
+                part.next = Some(key.to_bytes());
+                break;
+            }
+            part.bytes += record.weight() as u64;
+            if self.damaged.contains(key) {
+                part.damaged.push(key.clone());
+            } else {
+                part.records += 1;
+            }
+        }
+        part
+    }
+
     /// Queues a commit; true if the committer must be woken.
     pub fn ask(&mut self, token: Token, op: StoreOp) -> bool {
         let (entry, must_sync) = match op {
@@ -218,7 +245,9 @@ impl Disk {
                 (Entry::Writes(writes), on_disk && durability == Durability::Synced)
             }
             StoreOp::PutMeta(meta) => (Entry::Meta(meta), true),
-            StoreOp::Get { .. } | StoreOp::Scan { .. } => unreachable!("a commit"),
+            StoreOp::Get { .. } | StoreOp::Scan { .. } | StoreOp::Scrub { .. } | StoreOp::Discard(_) => {
+                unreachable!("a commit")
+            }
         };
         self.asked.push_back(Asked {
             token,

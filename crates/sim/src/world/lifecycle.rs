@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use torc_core::background::{PaceChange, Work};
 use torc_core::bucket::{Bucket, Catalog, Durability};
 use torc_core::effect::{Input, Outbox};
 use torc_core::id::BucketId;
@@ -152,6 +153,18 @@ impl World {
         self.leave(host);
         let down_us = self.chance.log_between(10_000, 4_000_000);
         self.schedule_boot(host, down_us);
+    }
+
+    /// An operator asks a host to scrub.
+    pub fn scrub(&mut self, host: usize) {
+        if self.hosts[host].node.is_some() && !self.hosts[host].is_paused {
+            let change = PaceChange {
+                run_now: true,
+                ..PaceChange::default()
+            };
+            let work = Work::Scrub;
+            self.step(host, Input::Control { work, change });
+        }
     }
 
     /// A process stands still.
@@ -305,6 +318,7 @@ fn boot_state(image: &Image) -> BootState {
         marker: image.marker,
         peers: image.peers.iter().map(|(&node, &memory)| (node, memory)).collect(),
         rebuilding: image.rebuilding.iter().copied().collect::<Vec<BucketId>>(),
+        scrub: image.scrub.clone(),
         cleared: heads
             .filter_map(|(key, record)| Some((key.clone(), record.as_lww()?.cleared_at)))
             .collect(),

@@ -472,7 +472,7 @@ impl World {
     fn store(&mut self, host: usize, token: Token, op: StoreOp) {
         let boot = self.hosts[host].boot;
         match op {
-            StoreOp::Get { .. } | StoreOp::Scan { .. } => {
+            StoreOp::Get { .. } | StoreOp::Scan { .. } | StoreOp::Scrub { .. } | StoreOp::Discard(_) => {
                 let at = self.now_us + self.chance.below(self.scenario.disk.read_us_max + 1);
                 self.schedule(at, Event::Read(host, boot, token, op));
             }

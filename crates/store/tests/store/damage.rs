@@ -231,7 +231,7 @@ fn a_flipped_byte_in_a_table_makes_records_unknown_and_leaves_the_others() {
 }
 
 /// A table that holds `needle`, somewhere under `dir`.
-fn table_with(dir: &Path, needle: &[u8]) -> Option<PathBuf> {
+pub fn table_with(dir: &Path, needle: &[u8]) -> Option<PathBuf> {
     for entry in std::fs::read_dir(dir).expect("readable") {
         let path = entry.expect("readable").path();
         if path.is_dir() {

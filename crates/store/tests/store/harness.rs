@@ -150,7 +150,9 @@ impl Tested {
         match reply {
             StoreReply::Record(record) => Ok(record.map(|record| value_of(&record))),
             StoreReply::Failed(error) => Err(error),
-            StoreReply::Page(_) | StoreReply::Done => panic!("not an answer to a get: {reply:?}"),
+            StoreReply::Page(_) | StoreReply::Done | StoreReply::Scrubbed(_) => {
+                panic!("not an answer to a get: {reply:?}")
+            }
         }
     }
 

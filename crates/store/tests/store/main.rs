@@ -8,3 +8,4 @@ mod model;
 mod opening;
 mod pretended;
 mod records;
+mod scrub;

@@ -1,0 +1,236 @@
+//! Damaged records and damaged files: found by whoever meets them, mended from the other homes, never absent.
+
+use bytes::Bytes;
+use torc_core::background::{PaceChange, Work};
+use torc_core::command::Options;
+use torc_core::effect::Input;
+use torc_core::id::NodeId;
+use torc_core::key::RecordKey;
+use torc_core::outcome::Outcome;
+use torc_core::quorum::QuorumSize;
+use torc_core::storage::Spoiled;
+
+use crate::cluster::{Cluster, DEFAULT, get, put};
+
+const R_ALL: Options = Options {
+    read: Some(QuorumSize::All),
+    write: None,
+    strict: false,
+    timeout_ms: None,
+};
+
+fn name_of(cluster: &Cluster, node: NodeId, key: &str) -> RecordKey {
+    let records = &cluster.disks[&node].records;
+    let name = records.keys().find(|name| *name.partition_key() == *key.as_bytes());
+    name.expect("written").clone()
+}
+
+fn damage(cluster: &mut Cluster, node: NodeId, key: &str) -> RecordKey {
+    let name = name_of(cluster, node, key);
+    cluster
+        .disks
+        .get_mut(&node)
+        .expect("a disk")
+        .damaged
+        .insert(name.clone());
+    name
+}
+
+fn control(cluster: &mut Cluster, node: NodeId, change: PaceChange) {
+    let work = Work::Scrub;
+    cluster.step(node, Input::Control { work, change });
+}
+
+const RUN: PaceChange = PaceChange {
+    paused: None,
+    bytes_per_second: None,
+    run_now: true,
+};
+
+#[test]
+fn a_scrub_finds_a_damaged_record_and_mends_it_from_the_other_homes() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    for number in 0..50 {
+        cluster.put(node, DEFAULT, &format!("key-{number}"), "value", None);
+    }
+    let name = damage(&mut cluster, node, "key-7");
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(5_000);
+    assert!(cluster.disks[&node].damaged.is_empty(), "mended on disk");
+    let other = cluster.names[1];
+    assert_eq!(
+        cluster.disks[&node].records[&name],
+        cluster.disks[&other].records[&name]
+    );
+    let stats = cluster.nodes[&node].stats();
+    assert_eq!((stats.damaged_records, stats.mended_records, stats.scrubs), (1, 1, 1));
+    let progress = cluster.nodes[&node].scrub();
+    assert!(!progress.is_running && progress.ended.is_some(), "{progress:?}");
+    assert_eq!((progress.records, progress.damaged), (50, 1));
+    assert!(
+        cluster.nodes[&node].rebuilding().is_empty(),
+        "one record is no reason to rebuild"
+    );
+}
+
+/// A read at all homes failed at once when one home's record was damaged, mended nothing, and so failed for ever.
+#[test]
+fn a_read_that_needs_the_damaged_home_fails_once_and_is_answered_soon_after() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    cluster.put(node, DEFAULT, "k", "v", None);
+    cluster.run_for_ms(100);
+    damage(&mut cluster, node, "k");
+    let refused = cluster.ask(cluster.names[1], get(DEFAULT, "k", R_ALL));
+    assert!(
+        matches!(refused, Outcome::Failed(_)),
+        "unknown is not absent: {refused:?}"
+    );
+    cluster.run_for_ms(100);
+    let found = cluster.ask(cluster.names[1], get(DEFAULT, "k", R_ALL));
+    assert!(
+        matches!(&found, Outcome::Found(found) if found.siblings.len() == 1),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_damaged_record_stays_unknown_while_another_home_is_away() {
+    let mut cluster = Cluster::new(3);
+    let [node, other, away] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.put(node, DEFAULT, "k", "v", None);
+    cluster.run_for_ms(100);
+    damage(&mut cluster, node, "k");
+    cluster.cut(away);
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(20_000);
+    assert_eq!(
+        cluster.disks[&node].damaged.len(),
+        1,
+        "what the third home holds is not known"
+    );
+    let quorum = cluster.ask(other, get(DEFAULT, "k", Options::default()));
+    assert!(matches!(quorum, Outcome::Failed(_)), "one answer counts: {quorum:?}");
+    cluster.mend();
+    cluster.run_for_ms(12_000);
+    assert!(cluster.disks[&node].damaged.is_empty());
+}
+
+/// Dots that only the damaged record held must not be signed a second time.
+#[test]
+fn what_a_node_signs_after_a_mend_it_signs_under_a_new_actor() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    let before = cluster.put(node, DEFAULT, "k", "v", None);
+    damage(&mut cluster, node, "k");
+    let life = cluster.nodes[&node].life();
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(5_000);
+    assert!(cluster.disks[&node].damaged.is_empty());
+    let after = cluster.put(node, DEFAULT, "k", "v2", Some(before.clone()));
+    assert_ne!(before, after);
+    // Whoever minted it: if it was this node, it has another life now.
+    if cluster.nodes[&node].life() == life {
+        let found = cluster.get(node, DEFAULT, "k");
+        assert!(found.siblings.iter().all(|sibling| sibling.dot.actor.node != node));
+    }
+}
+
+#[test]
+fn a_paused_scrub_reads_nothing_until_it_is_asked_for_or_goes_on() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    cluster.put(node, DEFAULT, "k", "v", None);
+    let pause = PaceChange {
+        paused: Some(true),
+        ..PaceChange::default()
+    };
+    control(&mut cluster, node, pause);
+    cluster.run_for_ms(120_000);
+    assert_eq!(cluster.nodes[&node].stats().scrubs, 0);
+    assert!(
+        cluster.nodes[&cluster.names[1]].stats().scrubs > 0,
+        "the others began by themselves"
+    );
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(2_000);
+    assert_eq!(cluster.nodes[&node].stats().scrubs, 1);
+}
+
+#[test]
+fn a_scrub_keeps_to_its_rate() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    for number in 0..40 {
+        cluster.put(node, DEFAULT, &format!("key-{number}"), &"v".repeat(4_000), None);
+    }
+    let slow = PaceChange {
+        bytes_per_second: Some(16_000),
+        run_now: true,
+        ..PaceChange::default()
+    };
+    control(&mut cluster, node, slow);
+    cluster.run_for_ms(5_000);
+    let bytes = cluster.nodes[&node].stats().scrubbed_bytes;
+    assert!((60_000..=100_000).contains(&bytes), "{bytes} bytes in five seconds");
+    assert!(cluster.nodes[&node].scrub().is_running);
+}
+
+#[test]
+fn a_spoiled_file_is_given_up_and_its_copies_are_rebuilt_from_the_others() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    for number in 0..50 {
+        cluster.put(node, DEFAULT, &format!("key-{number}"), "value", None);
+    }
+    cluster.run_for_ms(100);
+    let life = cluster.nodes[&node].life();
+    let everything = Spoiled {
+        first: Bytes::new(),
+        last: Bytes::from_static(&[0xff; 20]),
+        file: "table 1".into(),
+    };
+    cluster.disks.get_mut(&node).expect("a disk").spoiled.push(everything);
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(500);
+    assert_ne!(
+        cluster.nodes[&node].life(),
+        life,
+        "older versions may show: nothing is signed twice"
+    );
+    cluster.run_for_ms(20_000);
+    assert!(cluster.disks[&node].spoiled.is_empty(), "given up");
+    assert!(cluster.nodes[&node].rebuilding().is_empty(), "and complete again");
+    let records = cluster.disks[&node].records.len();
+    assert_eq!(records, 50, "every record is back");
+    let all = cluster.ask(node, get(DEFAULT, "key-3", R_ALL));
+    assert!(
+        matches!(&all, Outcome::Found(found) if found.siblings.len() == 1),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn a_single_node_gives_nothing_up() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.names[0];
+    assert!(matches!(
+        cluster.ask(node, put(DEFAULT, "k", "v", None, Options::default())),
+        Outcome::Written(_)
+    ));
+    let everything = Spoiled {
+        first: Bytes::new(),
+        last: Bytes::from_static(&[0xff; 20]),
+        file: "table 1".into(),
+    };
+    cluster.disks.get_mut(&node).expect("a disk").spoiled.push(everything);
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(10_000);
+    assert_eq!(cluster.disks[&node].records.len(), 1, "it is all there is");
+    let unknown = cluster.ask(node, get(DEFAULT, "k", Options::default()));
+    assert!(
+        matches!(unknown, Outcome::Failed(_)),
+        "and still not absent: {unknown:?}"
+    );
+}
