@@ -270,8 +270,10 @@ impl Village {
                 }
             }
             Event::Resume(index) => {
+                // What piled up is read after the timers, as it may be on a real machine.
                 for (from, talk) in std::mem::take(&mut self.hosts[index].waiting) {
-                    self.deliver(from, index, talk);
+                    let at_us = self.now_us + 1_000 + self.chance.below(50_000);
+                    self.schedule(at_us, Event::Deliver(self.index_of[&from], index, Box::new(talk)));
                 }
             }
         }

@@ -16,4 +16,5 @@ pub mod redis;
 pub mod run;
 pub mod scenario;
 pub mod sweep;
+pub mod village_rules;
 pub mod world;

@@ -3,6 +3,7 @@
 use torc_core::liveness::Liveness;
 use torc_sim::gossip::{Turn, Village, Weather};
 use torc_sim::measurements::{death, peace};
+use torc_sim::village_rules;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -23,6 +24,13 @@ fn settled(nodes: usize, weather: Weather, seed: u64) -> Village {
 fn all_alive(village: &Village) -> bool {
     let nodes = village.len();
     (0..nodes).all(|at| (0..nodes).all(|of| village.belief(at, of) == Liveness::Alive))
+}
+
+#[test]
+fn the_rules_of_liveness_hold_in_every_play() {
+    for seed in 0..150 {
+        assert_eq!(village_rules::check(seed), Ok(()));
+    }
 }
 
 #[test]
