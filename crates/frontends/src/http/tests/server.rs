@@ -206,6 +206,7 @@ impl Server {
                 StoreReply::Done
             }
             StoreOp::PutMeta(_) => StoreReply::Done,
+            StoreOp::Scrub { .. } | StoreOp::Discard(_) => unreachable!("it is over before a scrub begins"),
         }
     }
 }

@@ -137,6 +137,7 @@ impl World {
                 StoreReply::Done
             }
             StoreOp::PutMeta(_) => StoreReply::Done,
+            StoreOp::Scrub { .. } | StoreOp::Discard(_) => unreachable!("it is over before a scrub begins"),
         }
     }
 
