@@ -8,6 +8,15 @@ use clap::Args;
 use crate::config::{Config, Layers};
 use crate::{logging, shell};
 
+/// When the data directory is set aside, so that its copies are rebuilt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Rebuild {
+    /// If it can't be opened for damage.
+    Damaged,
+    /// Whatever it holds, unless its copies are being rebuilt already.
+    Always,
+}
+
 /// Run one node
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -50,6 +59,11 @@ pub struct ServeArgs {
     /// This node's share of the data, relative to the others
     #[arg(long)]
     capacity: Option<u32>,
+
+    /// If the data are damaged so that they can't be opened: set them aside in DIR and fetch this node's copies from the
+    /// other nodes. `always`: even if they can be opened, for a store that fails again and again
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, default_missing_value = "damaged")]
+    rebuild: Option<Rebuild>,
 
     /// Serve POST /v1/faults: for tests only
     #[arg(long)]
@@ -116,5 +130,5 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let config = config?;
     std::fs::create_dir_all(&config.dir)?;
     logging::start(config.log, &config.log_level, &config.dir)?;
-    shell::serve(config, args.exit_with_parent)
+    shell::serve(config, args.exit_with_parent, args.rebuild)
 }

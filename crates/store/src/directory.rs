@@ -69,6 +69,33 @@ impl Directory {
     }
 }
 
+/// Moves what a data directory holds into a new directory inside it, `damaged-1` and so on, and deletes nothing: the next
+/// start finds the directory empty, and fetches this node's copies from the others. Says where it went.
+///
+/// # Errors
+/// `Locked` while a process has it open; the file system's.
+pub fn set_aside(dir: &Path) -> Result<PathBuf, OpenError> {
+    let _lock = lock(dir)?;
+    let aside = (1_u32..)
+        .map(|number| dir.join(format!("damaged-{number}")))
+        .find(|aside| !aside.exists())
+        .expect("not all numbers are taken");
+    let work = || -> std::io::Result<()> {
+        std::fs::create_dir(&aside)?;
+        // In this order: data whose owner is not known any more are refused, never taken for another's.
+        for (from, name) in [(dir.join("identity"), "identity"), (engine_dir(dir), "engine")] {
+            match std::fs::rename(&from, aside.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        File::open(&aside)?.sync_all()?;
+        File::open(dir)?.sync_all()
+    };
+    work().map_err(OpenError::io(&aside))?;
+    Ok(aside)
+}
+
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
     let mut file = OpenOptions::new()

@@ -23,6 +23,7 @@ mod store;
 mod watch;
 
 pub use budget::Budget;
+pub use directory::set_aside;
 pub use error::OpenError;
 pub use faults::{Faults, FsyncFault};
 pub use options::StoreOptions;

@@ -26,7 +26,8 @@ pub(crate) fn push_rfc3339(at: Wall, out: &mut String) {
 }
 
 /// The same as a string of its own.
-pub(crate) fn rfc3339(at: Wall) -> String {
+#[must_use]
+pub fn rfc3339(at: Wall) -> String {
     let mut out = String::with_capacity(24);
     push_rfc3339(at, &mut out);
     out

@@ -2,6 +2,7 @@
 //! [`HttpReply`]. No socket, no clock, no async. What is routed, what its parameters are and what the OpenAPI document
 //! says all come from one table (`table.rs`).
 
+mod admin;
 mod batch;
 mod dates;
 mod documents;
@@ -24,6 +25,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use admin::PaceView;
+pub use dates::rfc3339;
 pub use documents::{BucketView, BucketsView, ClusterView, Liveness, NodeRow, RingView};
 pub use faults::{FaultSet, FsyncFault};
 pub use inspect::inspect_context;
@@ -36,6 +39,6 @@ pub use rendering::Rendering;
 pub use reply::{HttpReply, names as header_names};
 pub use route::{NodeRequest, Planned, Route, limits_of, route, too_large};
 pub use status::{
-    ActorView, AntiEntropyView, CacheView, ClockView, HintsView, HotKey, PeerQueue, QueuesView, StatusView, StoreView,
-    TransferView,
+    ActorView, AntiEntropyView, CacheView, ClockView, HintsView, HotKey, PeerQueue, QueuesView, ScrubView, StatusView,
+    StoreView, TransferView,
 };

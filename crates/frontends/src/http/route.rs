@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use torc_core::background::{PaceChange, Work};
 use torc_core::bucket::{Bucket, Catalog};
 use torc_core::causality::ClientContext;
 use torc_core::command::Command;
@@ -12,6 +13,7 @@ use torc_core::limits::{BATCH_BYTES_MAX, IMPORT_BYTES_MAX, PARTITION_KEY_BYTES_M
 use torc_core::outcome::{Cause, Failure};
 use torc_core::time::Wall;
 
+use crate::http::admin::parse_pace;
 use crate::http::faults::FaultSet;
 use crate::http::problem::{Code, Problem, value_too_large};
 use crate::http::query::Query;
@@ -60,6 +62,10 @@ pub enum NodeRequest {
     Metrics,
     /// `inspect_context`.
     InspectContext(ClientContext),
+    /// How a kind of background work goes: `PaceView`.
+    ShowPace(Work),
+    /// The same, changed first.
+    SetPace(Work, PaceChange),
     /// The faults in force; `Problem::no_such_path` without `--allow-faults`.
     ShowFaults,
     /// Other faults; `Problem::no_such_path` without `--allow-faults`, whatever the body is.
@@ -222,6 +228,8 @@ fn dispatch(
             Route::Node(NodeRequest::Ring { bucket, key: query.key })
         }
         Endpoint::Status => Route::Node(NodeRequest::Status),
+        Endpoint::ShowPace(work) => Route::Node(NodeRequest::ShowPace(work)),
+        Endpoint::SetPace(work) => Route::Node(NodeRequest::SetPace(work, parse_pace(&request.body)?)),
         Endpoint::ShowFaults => Route::Node(NodeRequest::ShowFaults),
         Endpoint::SetFaults => Route::Node(NodeRequest::SetFaults(FaultSet::parse(&request.body))),
         Endpoint::Healthz => Route::Node(NodeRequest::Healthz),

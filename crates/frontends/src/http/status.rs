@@ -13,6 +13,8 @@ pub struct StatusView {
     pub dirty_ranges: Option<u64>,
     /// Background comparison; null until Merkle trees exist.
     pub anti_entropy: Option<AntiEntropyView>,
+    /// The verification of everything on disk.
+    pub scrub: ScrubView,
     /// Copies that are being rebuilt or moved.
     pub transfers: Vec<TransferView>,
     /// What waits.
@@ -47,6 +49,29 @@ pub struct AntiEntropyView {
     pub exchanges: u64,
     /// Keys repaired since the start.
     pub keys_repaired: u64,
+}
+
+/// The scrub: its pass, or the last one.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct ScrubView {
+    /// A pass is under way.
+    pub running: bool,
+    /// How far it has come, 0 to 1.
+    pub share_done: f64,
+    /// When it began; null if none ever did.
+    pub began_at: Option<String>,
+    /// When the last whole pass ended; null if none ever did.
+    pub ended_at: Option<String>,
+    /// Records that it has verified.
+    pub records: u64,
+    /// Bytes that it has read.
+    pub bytes: u64,
+    /// Damaged records and files that it has found.
+    pub damaged: u64,
+    /// Damaged records that are known now and not mended.
+    pub damaged_now: u64,
+    /// Damaged records mended since the start.
+    pub mended: u64,
 }
 
 /// One copy on its way.

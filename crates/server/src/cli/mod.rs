@@ -1,5 +1,6 @@
 //! The commands that talk to a running cluster over HTTP, one file each.
 
+mod admin;
 mod bucket;
 mod client;
 mod cluster;
@@ -61,6 +62,8 @@ pub enum Command {
     Cluster(cluster::ClusterCommand),
     /// Show the state of one node
     Status,
+    /// Show or change how a node's background work goes
+    Admin(admin::AdminArgs),
     /// Show what each home holds for a key, or what is inside a context
     Inspect(inspect::InspectArgs),
     /// Write the records of a bucket as JSON lines
@@ -132,6 +135,7 @@ pub fn run(command: Command, common: &Common) -> anyhow::Result<ExitCode> {
         Command::Bucket(command) => bucket::run(&command, &mut session),
         Command::Cluster(command) => cluster::run(&command, &mut session),
         Command::Status => status::run(&mut session),
+        Command::Admin(args) => admin::run(&args, &mut session),
         Command::Inspect(args) => inspect::run(&args, &mut session),
         Command::Export(args) => export::run(&args, &mut session),
         Command::Import(args) => import::run(&args, &mut session),

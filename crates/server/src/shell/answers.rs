@@ -1,14 +1,18 @@
 //! What a node answers by itself: the documents about the cluster and this node, readiness, metrics, faults.
 
 use http::Method;
+use torc_core::background::Work;
 use torc_core::limits::OPERATIONS_MAX;
 use torc_core::liveness::Liveness as CoreLiveness;
 use torc_frontends::http::{
-    ActorView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HttpReply, Liveness, NodeRequest, NodeRow,
-    PeerQueue, Problem, QueuesView, RingView, StatusView, StoreView, TransferView, inspect_context,
+    ActorView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HotKey, HttpReply, Liveness, NodeRequest,
+    NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView, StatusView, StoreView, TransferView,
+    inspect_context, percent_encode_into, rfc3339,
 };
 
 use torc_store::Budget;
+
+use super::engine::Engine;
 
 use super::notices::name;
 use super::{Shell, faults, metrics};
@@ -26,6 +30,12 @@ pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply
         NodeRequest::Healthz => HttpReply::healthy(),
         NodeRequest::Readyz => HttpReply::readiness(readiness(shell)),
         NodeRequest::Metrics => HttpReply::text(METRICS_TYPE, metrics::text(shell)),
+        NodeRequest::ShowPace(work) => pace(shell, work),
+        NodeRequest::SetPace(work, change) => {
+            shell.engine.borrow_mut().control(work, change);
+            tracing::info!(work = work.name(), ?change, "an operator changes background work");
+            pace(shell, work)
+        }
         NodeRequest::InspectContext(context) => inspect_context(&context, &*shell.ring),
         NodeRequest::ShowFaults | NodeRequest::SetFaults(_) if !shell.config.allow_faults => {
             Problem::no_such_path().reply()
@@ -37,6 +47,43 @@ pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply
         },
     };
     reply.for_method(method)
+}
+
+fn pace(shell: &Shell, work: Work) -> HttpReply {
+    HttpReply::document(&PaceView::from(shell.engine.borrow().node().background().pace(work)))
+}
+
+fn scrub(engine: &Engine) -> ScrubView {
+    let node = engine.node();
+    let progress = node.scrub();
+    ScrubView {
+        running: progress.is_running,
+        share_done: f64::from(progress.done_per_mille) / 1_000.0,
+        began_at: progress.begun.map(rfc3339),
+        ended_at: progress.ended.map(rfc3339),
+        records: progress.records,
+        bytes: progress.bytes,
+        damaged: progress.damaged,
+        damaged_now: node.damaged_records() as u64,
+        mended: node.stats().mended_records,
+    }
+}
+
+fn hot_keys(shell: &Shell, engine: &Engine) -> Vec<HotKey> {
+    let name = |bucket| shell.catalog.bucket(bucket).map(|bucket| bucket.name.to_string());
+    let busiest = engine.hot_keys.busiest(engine.now().time);
+    let rows = busiest.into_iter().filter_map(|hot| {
+        Some(HotKey {
+            bucket: name(hot.bucket)?,
+            key: {
+                let mut key = String::new();
+                percent_encode_into(&hot.key, &mut key);
+                key
+            },
+            requests: hot.requests,
+        })
+    });
+    rows.collect()
 }
 
 /// Whether this node can be relied on; what it waits for if not.
@@ -103,6 +150,8 @@ fn status(shell: &Shell) -> StatusView {
     });
     StatusView {
         name: shell.config.name.clone(),
+        scrub: scrub(&engine),
+        hot_keys: hot_keys(shell, &engine),
         transfers: transfers.collect(),
         queues: QueuesView {
             operations: node.operations_in_flight() as u64,
@@ -172,9 +221,16 @@ fn warnings(shell: &Shell) -> Vec<String> {
     if !shell.faults.borrow().is_healed() {
         warnings.push("faults are in force: POST {} to /v1/faults to heal".into());
     }
-    let damaged = engine.store().stats().damaged_records;
+    let damaged = engine.node().damaged_records();
     if damaged > 0 {
-        warnings.push(format!("{damaged} damaged records were found since the start"));
+        warnings.push(format!(
+            "{damaged} records are damaged on this node's disk and not mended yet: they are read from the other homes"
+        ));
+    }
+    for work in Work::ALL {
+        if engine.node().background().pace(work).paused {
+            warnings.push(format!("{0} is paused: torc admin {0} --resume", work.name()));
+        }
     }
     warnings
 }

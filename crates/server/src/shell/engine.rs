@@ -16,6 +16,7 @@ use torc_core::time::{Now, Time};
 use torc_store::Store;
 
 use super::clock::Clock;
+use super::hot_keys::HotKeys;
 use super::links::Links;
 use super::measures::{Measures, Operation};
 use super::notices;
@@ -32,6 +33,8 @@ pub struct Engine {
     pub links: Links,
     /// What is measured of requests.
     pub measures: Measures,
+    /// The keys that clients of this node ask for most.
+    pub hot_keys: HotKeys,
     out: Outbox,
     answered_at_once: VecDeque<(Token, StoreReply)>,
     waiters: Waiters,
@@ -53,6 +56,7 @@ impl Engine {
             store,
             links,
             measures: Measures::default(),
+            hot_keys: HotKeys::default(),
             out,
             answered_at_once: VecDeque::new(),
             waiters: Waiters::default(),
@@ -92,6 +96,7 @@ impl Engine {
             return;
         }
         self.bytes_in_flight += bytes;
+        note_keys(&command, &mut self.hot_keys, self.now.time);
         let started = self.now.time;
         let id = self.waiters.insert(Waiting {
             waiter,
@@ -249,6 +254,29 @@ pub struct Settings {
     pub bytes_in_flight_max: usize,
     /// Requests that take longer are logged; 0 logs none.
     pub slow_ms: u64,
+}
+
+/// Counts the keys that a client names.
+fn note_keys(command: &Command, hot_keys: &mut HotKeys, now: Time) {
+    let target = match command {
+        Command::Get(get) => &get.target,
+        Command::Put(put) => &put.target,
+        Command::Update(update) => &update.target,
+        Command::View(view) => &view.target,
+        Command::Batch(batch) => {
+            batch
+                .commands
+                .iter()
+                .for_each(|command| note_keys(command, hot_keys, now));
+            return;
+        }
+        Command::List(list) => {
+            hot_keys.note(list.bucket, &list.key, now);
+            return;
+        }
+        Command::Keys(_) | Command::Clear(_) | Command::Inspect(_) | Command::Import(_) => return,
+    };
+    hot_keys.note(target.bucket, &target.key, now);
 }
 
 /// What a request holds in memory while it is in flight, roughly.

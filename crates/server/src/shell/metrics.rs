@@ -1,5 +1,6 @@
 //! What `/metrics` says, gathered when it is scraped.
 
+use torc_core::background::{Pace, Work};
 use torc_store::{SYNC_BUCKET_BOUNDS_US, StoreStats};
 
 use super::Shell;
@@ -107,6 +108,28 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             stats.wrong_epoch,
         ),
         (
+            "torc_damaged_records",
+            "Damaged records found, each once until it is mended",
+            stats.damaged_records,
+        ),
+        (
+            "torc_mended_records",
+            "Damaged records replaced by what the other homes hold",
+            stats.mended_records,
+        ),
+        (
+            "torc_discarded_files",
+            "Damaged files of the store that were given up and rebuilt",
+            stats.discarded_files,
+        ),
+        ("torc_scrubbed_bytes", "Bytes read by scrubs", stats.scrubbed_bytes),
+        (
+            "torc_scrubbed_records",
+            "Records verified by scrubs",
+            stats.scrubbed_records,
+        ),
+        ("torc_scrubs", "Whole scrubs", stats.scrubs),
+        (
             "torc_rebuilt_records",
             "Records taken from peers to complete a copy",
             stats.rebuilt_records,
@@ -165,6 +188,45 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             .map_or_else(String::new, |bucket| bucket.name.to_string());
         (vec![("bucket", bucket)], share)
     });
+    let scrub = node.scrub();
+    for (name, help, value) in [
+        (
+            "torc_damaged_records_unmended",
+            "Damaged records that are known and not mended yet",
+            node.damaged_records() as f64,
+        ),
+        (
+            "torc_scrub_running",
+            "1 while everything on disk is being read and verified",
+            f64::from(u8::from(scrub.is_running)),
+        ),
+        (
+            "torc_scrub_ended_timestamp_seconds",
+            "When everything on disk was verified last; 0 if never",
+            scrub.ended.map_or(0.0, |ended| ended.0 as f64 / 1e3),
+        ),
+    ] {
+        exposition.gauge(name, help, value);
+    }
+    let works = |value: fn(&Pace) -> f64| {
+        let of = move |work: Work| {
+            (
+                vec![("work", work.name().to_owned())],
+                value(node.background().pace(work)),
+            )
+        };
+        Work::ALL.map(of).into_iter().collect::<Vec<_>>()
+    };
+    exposition.gauges(
+        "torc_background_paused",
+        "1 if an operator has paused this background work",
+        works(|pace| f64::from(u8::from(pace.paused))),
+    );
+    exposition.gauges(
+        "torc_background_limit_bytes_per_second",
+        "The bound of this background work",
+        works(|pace| pace.bytes_per_second as f64),
+    );
     exposition.gauges(
         "torc_rebuild_progress_ratio",
         "Share of a bucket's copy that is rebuilt; no series if all are complete",

@@ -9,6 +9,7 @@ mod engine;
 mod exposition;
 mod facts;
 mod faults;
+mod hot_keys;
 mod http;
 mod links;
 mod measures;
@@ -40,6 +41,7 @@ use torc_frontends::http::FaultSet;
 use torc_store::{Opened, Store, StoreOptions};
 
 use crate::config::{Config, HTTP_PORT, PEER_PORT, RESP_PORT};
+use crate::serve::Rebuild;
 use clients::Clients;
 use clock::Clock;
 use completions::Completions;
@@ -80,12 +82,12 @@ impl Shell {
 ///
 /// # Errors
 /// What keeps it from starting, in one line that says what to do.
-pub fn serve(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode> {
+pub fn serve(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -> anyhow::Result<ExitCode> {
     let runtime = LocalRuntime::new().context("cannot start the runtime")?;
-    runtime.block_on(run(config, ends_with_parent))
+    runtime.block_on(run(config, ends_with_parent, rebuild))
 }
 
-async fn run(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode> {
+async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -> anyhow::Result<ExitCode> {
     let stop = stop::Stop::listen(ends_with_parent)?;
     let catalog = config.catalog();
     let ring = config.ring(&catalog);
@@ -95,7 +97,7 @@ async fn run(config: Config, ends_with_parent: bool) -> anyhow::Result<ExitCode>
     let http = bind(&config, HTTP_PORT)?;
     let redis = bind(&config, RESP_PORT)?;
     let completions = Arc::new(Completions::default());
-    let Opened { store, boot } = open(&config, &ring, Arc::clone(&completions))?;
+    let Opened { store, boot } = open(&config, &ring, &completions, rebuild)?;
     let clock = Clock::new(config.clock.offset_ms);
     let seed = seed();
     let node_config = NodeConfig {
@@ -212,7 +214,12 @@ async fn close_silent(shell: Rc<Shell>) {
     }
 }
 
-fn open(config: &Config, ring: &Ring, completions: Arc<Completions>) -> anyhow::Result<Opened> {
+fn open(
+    config: &Config,
+    ring: &Ring,
+    completions: &Arc<Completions>,
+    rebuild: Option<Rebuild>,
+) -> anyhow::Result<Opened> {
     let options = StoreOptions {
         dir: config.dir.clone(),
         cluster: config.cluster.clone(),
@@ -223,7 +230,34 @@ fn open(config: &Config, ring: &Ring, completions: Arc<Completions>) -> anyhow::
         sync_interval: Duration::from_millis(config.sync_interval_ms),
         free_space_bytes_min: config.free_space_min.0,
     };
-    Store::open(options, completions).with_context(|| format!("cannot open {}", config.dir.display()))
+    let open = || Store::open(options.clone(), Arc::<Completions>::clone(completions));
+    let why = match (open(), rebuild) {
+        (Ok(opened), Some(Rebuild::Always)) if opened.boot.rebuilding.len() <= 1 => {
+            drop(opened);
+            "as --rebuild=always asks for".to_owned()
+        }
+        (Ok(opened), asked) => {
+            if asked.is_some() {
+                tracing::warn!("--rebuild changes nothing: the data can be opened, or are being rebuilt already");
+            }
+            return Ok(opened);
+        }
+        (Err(error), Some(_)) if error.is_damage() => error.to_string(),
+        (Err(error), _) => return Err(error).with_context(|| format!("cannot open {}", config.dir.display())),
+    };
+    if ring.members().len() == 1 {
+        anyhow::bail!(
+            "{why}; but there is no other node to rebuild from: restore {} from a copy",
+            config.dir.display()
+        );
+    }
+    let aside = torc_store::set_aside(&config.dir)?;
+    tracing::warn!(
+        why,
+        aside = %aside.display(),
+        "the data are set aside; this node's copies are rebuilt from the other nodes"
+    );
+    open().with_context(|| format!("cannot open {}", config.dir.display()))
 }
 
 fn bind(config: &Config, port: u16) -> anyhow::Result<TcpListener> {

@@ -5,6 +5,7 @@ mod harness;
 mod commands;
 mod crashes;
 mod curl;
+mod damage;
 mod dev;
 mod durability;
 mod exports;

@@ -56,6 +56,17 @@ pub(crate) fn all() -> Map<String, Value> {
         ("Ring", ring()),
         ("Status", status()),
         ("Faults", faults()),
+        (
+            "Pace",
+            object(&[("paused", truth()), ("bytes_per_second", whole())], &[]),
+        ),
+        (
+            "PaceChange",
+            object(
+                &[],
+                &[("paused", truth()), ("bytes_per_second", whole()), ("run_now", truth())],
+            ),
+        ),
         ("State", object(&[("status", text())], &[])),
         ("Document", json!({ "type": "object" })),
     ];
@@ -371,6 +382,7 @@ fn status() -> Value {
                 "anti_entropy",
                 nullable(object(&wholes(&["exchanges", "keys_repaired"]), &[])),
             ),
+            ("scrub", scrub()),
             ("transfers", list(&transfer)),
             ("queues", object(&queues, &[])),
             ("store", object(&store, &[])),
@@ -378,6 +390,23 @@ fn status() -> Value {
             ("clock", object(&[("skew_ms", whole()), ("sound", truth())], &[])),
             ("hot_keys", list(&hot_key)),
             ("warnings", list(&text())),
+        ],
+        &[],
+    )
+}
+
+fn scrub() -> Value {
+    object(
+        &[
+            ("running", truth()),
+            ("share_done", json!({ "type": "number" })),
+            ("began_at", nullable(moment())),
+            ("ended_at", nullable(moment())),
+            ("records", whole()),
+            ("bytes", whole()),
+            ("damaged", whole()),
+            ("damaged_now", whole()),
+            ("mended", whole()),
         ],
         &[],
     )

@@ -4,6 +4,7 @@
 mod resources;
 
 use http::Method;
+use torc_core::background::Work;
 
 use crate::http::problem::Code;
 use crate::http::query::Parameter;
@@ -47,6 +48,10 @@ pub enum Endpoint {
     Ring,
     /// This node.
     Status,
+    /// How a kind of background work goes.
+    ShowPace(Work),
+    /// How it shall go.
+    SetPace(Work),
     /// The faults in force.
     ShowFaults,
     /// Other faults.
@@ -85,6 +90,12 @@ impl Endpoint {
             Self::Cluster => "cluster",
             Self::Ring => "ring",
             Self::Status => "status",
+            Self::ShowPace(Work::Hints) => "showHintsPace",
+            Self::ShowPace(Work::AntiEntropy) => "showAntiEntropyPace",
+            Self::ShowPace(Work::Scrub) => "showScrubPace",
+            Self::SetPace(Work::Hints) => "setHintsPace",
+            Self::SetPace(Work::AntiEntropy) => "setAntiEntropyPace",
+            Self::SetPace(Work::Scrub) => "setScrubPace",
             Self::ShowFaults => "showFaults",
             Self::SetFaults => "setFaults",
             Self::Healthz => "healthz",

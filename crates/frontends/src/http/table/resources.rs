@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 use http::Method;
+use torc_core::background::Work;
 
 use crate::http::problem::Code;
 use crate::http::query::Parameter as P;
@@ -374,6 +375,33 @@ pub static RESOURCES: &[Resource] = &[
         )],
     },
     Resource {
+        prefix: "/v1/admin/hints",
+        tail: Tail::Nothing,
+        operations: &pace(
+            Work::Hints,
+            "How the delivery of hints goes at this node.",
+            "Pauses the delivery of hints at this node, bounds its rate, or starts a run at once.",
+        ),
+    },
+    Resource {
+        prefix: "/v1/admin/anti_entropy",
+        tail: Tail::Nothing,
+        operations: &pace(
+            Work::AntiEntropy,
+            "How the comparison of trees goes at this node.",
+            "Pauses the comparison of trees at this node, bounds its rate, or starts a run at once.",
+        ),
+    },
+    Resource {
+        prefix: "/v1/admin/scrub",
+        tail: Tail::Nothing,
+        operations: &pace(
+            Work::Scrub,
+            "How the scrub goes at this node.",
+            "Pauses the scrub at this node, bounds its rate, or starts a run at once.",
+        ),
+    },
+    Resource {
         prefix: "/v1/faults",
         tail: Tail::Nothing,
         operations: &[
@@ -446,3 +474,21 @@ pub static RESOURCES: &[Resource] = &[
         )],
     },
 ];
+
+/// What can be asked of a kind of background work.
+const fn pace(work: Work, shown: &'static str, set: &'static str) -> [Operation; 2] {
+    const SETTINGS: &[Answer] = &[ok("The settings in force.", &[], Content::Json("Pace"))];
+    [
+        show(Endpoint::ShowPace(work), shown, SETTINGS, &[Code::BadRequest]),
+        Operation {
+            method: Method::POST,
+            endpoint: Endpoint::SetPace(work),
+            summary: set,
+            parameters: &[],
+            headers: &[],
+            body: Content::Json("PaceChange"),
+            answers: SETTINGS,
+            errors: &[Code::BadRequest, Code::BodyTooLarge],
+        },
+    ]
+}

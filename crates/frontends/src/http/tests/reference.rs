@@ -74,6 +74,7 @@ fn every_example_of_the_reference_fits_a_schema() {
         "Inspected",
         "ContextParts",
         "Faults",
+        "PaceChange",
     ] {
         assert!(used.iter().any(|known| known == name), "no example of {name}");
     }

@@ -9,7 +9,7 @@ use torc_core::causality::{Record, SiblingsRecord, codec};
 use crate::http::query::Parameter;
 use crate::http::table::{Endpoint, Operation, RESOURCES, Resource, Tail, find};
 use crate::http::tests::server::{Server, error, header, json, message};
-use crate::http::{Route, openapi_document};
+use crate::http::{NodeRequest, Route, openapi_document};
 
 const EVERY_PARAMETER: [Parameter; 15] = [
     Parameter::Sort,
@@ -113,6 +113,15 @@ fn every_row_is_routed_to_what_it_says() {
                     assert_eq!(error(&reply), (501, "not_in_this_version".into()));
                 }
                 Endpoint::OpenApi => assert!(matches!(route, Route::Answer(reply) if reply.status == 200)),
+                Endpoint::SetPace(work) => {
+                    let route = server.route(&operation.method, &target, &[], b"{\"run_now\":true}");
+                    let wanted = matches!(&route, Route::Node(NodeRequest::SetPace(set, change)) if *set == work && change.run_now);
+                    assert!(wanted, "{route:?}");
+                    for bad in [&b"{\"speed\":1}"[..], b"{\"bytes_per_second\":0}", b"", b"{"] {
+                        let route = server.route(&operation.method, &target, &[], bad);
+                        assert!(matches!(route, Route::Answer(reply) if reply.status == 400));
+                    }
+                }
                 Endpoint::SetFaults => {
                     let route = server.route(&operation.method, &target, &[], b"{}");
                     assert!(matches!(route, Route::Node(_)), "{route:?}");
@@ -124,7 +133,7 @@ fn every_row_is_routed_to_what_it_says() {
     let distinct: BTreeSet<&str> = endpoints.iter().copied().collect();
     assert_eq!(
         (distinct.len(), endpoints.len()),
-        (24, 24),
+        (30, 30),
         "each endpoint stands in the table once"
     );
 }

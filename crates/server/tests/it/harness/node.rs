@@ -40,6 +40,11 @@ impl Node {
 
     /// Starts the process; does not wait until it serves.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with more flags.
+    pub fn start_with(&mut self, flags: &[&str]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options()
             .create(true)
@@ -49,6 +54,7 @@ impl Node {
         command
             .args(["serve", "--exit-with-parent", "--config"])
             .arg(&self.config)
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log.expect("a log file"))
