@@ -1,32 +1,32 @@
 //! One node's core: where the protocols meet. Inputs are handed to the operation, replica or protocol that they concern;
 //! what these ask of one another is done before the step ends.
 
+mod copies;
+mod liveness;
 mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::boot::{Boots, Verdict};
-use crate::bucket::{Bucket, Catalog, Durability, Mode, StorageClass};
+use crate::bucket::{Bucket, Catalog, StorageClass};
 use crate::command::Command;
 use crate::coordinator::forward::Forward;
-use crate::coordinator::mend::Mend;
 use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
-use crate::gossip::member::Load;
-use crate::gossip::{Gossip, Output};
+use crate::gossip::Gossip;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
 use crate::message::{self, Envelope, Message, PullReply, Refusal};
 use crate::mutants::{Mutant, active};
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::rebuild::{self, Rebuild};
+use crate::rebuild::Rebuild;
 use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
-use crate::scrub::{self, Scrub};
+use crate::scrub::Scrub;
 use crate::site::{Local, Site};
-use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, Spoiled, StoreOp, StoreReply};
+use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, StoreOp, StoreReply};
 use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
@@ -98,7 +98,7 @@ impl Node {
         };
         let buckets: Vec<Arc<Bucket>> = node.site.catalog.iter().cloned().collect();
         for bucket in buckets {
-            if must_rebuild(&bucket, &boot) {
+            if copies::must_rebuild(&bucket, &boot) {
                 node.begin_rebuild(&bucket);
             }
         }
@@ -419,19 +419,6 @@ impl Node {
         }
     }
 
-    fn on_peer(&mut self, node: NodeId, up: bool) {
-        self.site.peers.set_connected(node, up);
-        self.gossip.on_connection(node, up, self.site.now.time);
-        if up {
-            self.boots.greet(node, &mut self.site);
-        } else {
-            self.rebuild.on_peer_down(node);
-            for id in self.operations.ids() {
-                self.site.notify(id, Event::PeerDown(node));
-            }
-        }
-    }
-
     /// Everything that waits for time alone.
     fn on_time(&mut self) {
         let now = self.site.now;
@@ -440,11 +427,7 @@ impl Node {
                 self.site.notify(id, Event::Deadline);
             }
         }
-        if now.time >= self.gossip.next_deadline() {
-            self.gossip.raise_boot(self.boots.incarnation());
-            let load = self.load();
-            self.gossip.on_tick(load, now.time);
-        }
+        self.go_on_gossiping();
         self.scrub.go_on(&mut self.site);
         if now.time < self.housekeeping_at {
             return;
@@ -461,34 +444,6 @@ impl Node {
             let peers: Vec<NodeId> = self.site.peers.connected().filter(is_stale).collect();
             if !peers.is_empty() {
                 self.site.send(&peers, Message::Pulse);
-            }
-        }
-    }
-
-    /// What gossip says of this node.
-    fn load(&self) -> Load {
-        Load {
-            operations: self.operations.len() as u32,
-            store_bytes: self.site.health.bytes,
-            full: self.site.health.full,
-            slow: self.site.health.slow || self.site.out_of_service,
-        }
-    }
-
-    /// Sends what gossip wants said, and lets the rest of the node know what is believed of its peers.
-    fn gossip_to_world(&mut self) {
-        while let Some(output) = self.gossip.take() {
-            match output {
-                Output::Send { to, talk } => self.site.send(&to, Message::Gossip(talk)),
-                Output::Liveness { node, from, to, reason } => {
-                    self.site.peers.set_liveness(node, to, self.site.now.time);
-                    self.site.notice(Notice::Liveness { node, from, to, reason });
-                }
-                Output::Reachable { node, is_reachable } => {
-                    self.site.peers.set_reachable(node, is_reachable);
-                    self.site.notice(Notice::Reachable { node, is_reachable });
-                }
-                Output::Reconnect { node } => self.site.out.push(Effect::Reconnect { node }),
             }
         }
     }
@@ -562,113 +517,6 @@ impl Node {
     fn reply(&mut self, request: RequestId, outcome: Outcome) {
         self.site.out.push(Effect::Reply { request, outcome });
     }
-
-    /// Mends damaged records from the other homes.
-    fn mend(&mut self) {
-        for key in self.site.damage.take_due(self.site.now.time) {
-            let Some(id) = self.operations.reserve(usize::MAX) else {
-                continue;
-            };
-            let deadline = self.site.now.time.plus_ms(u64::from(TIMEOUT_MS_DEFAULT));
-            let meta = Meta {
-                id,
-                origin: Origin::Nobody,
-                deadline,
-            };
-            match Mend::start(meta, key, &mut self.site) {
-                Some(mend) => {
-                    self.operations.insert(id, Operation::Mend(Box::new(mend)));
-                    self.site.deadlines.insert(deadline, id);
-                }
-                None => self.operations.remove(id),
-            }
-        }
-    }
-
-    /// A file of the store is damaged: the copies that may have records in it count for nothing from now on, and once that
-    /// is durable the store gives the file up. Without it older versions may show, so nothing of this life is signed again.
-    fn give_up(&mut self, spoiled: Spoiled) {
-        let (buckets, can_rebuild) = scrub::touched(&spoiled, &self.site);
-        let file = spoiled.file.clone();
-        self.site.notice(Notice::Spoiled { file, can_rebuild });
-        // Without other copies what can still be read of the file is all there is.
-        if !can_rebuild || buckets.is_empty() {
-            return;
-        }
-        self.site.new_life("a file of the store is damaged");
-        let mut last = None;
-        for &bucket in &buckets {
-            self.rebuild.forget(bucket);
-            self.replica.set_rebuilding(bucket, true);
-            rebuild::announce(bucket, true, &mut self.site);
-            last = Some(
-                self.site
-                    .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket, true))),
-            );
-        }
-        if let Some(last) = last {
-            self.scrub.discard_after(last, spoiled, buckets);
-        }
-    }
-
-    /// Pulls copies that are marked already.
-    fn pull(&mut self, buckets: &[BucketId]) {
-        for &bucket in buckets {
-            if let Some(bucket) = self.site.bucket(bucket)
-                && !self.scrub.is_discarding(bucket.id)
-                && self.rebuild.begin(&bucket, &self.site)
-            {
-                self.complete_rebuild(bucket.id);
-            }
-        }
-    }
-
-    fn begin_rebuild(&mut self, bucket: &Bucket) {
-        if self.scrub.is_discarding(bucket.id) {
-            return;
-        }
-        if self.rebuild.begin(bucket, &self.site) {
-            return;
-        }
-        self.replica.set_rebuilding(bucket.id, true);
-        self.site
-            .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket.id, true)));
-        rebuild::announce(bucket.id, true, &mut self.site);
-    }
-
-    fn complete_rebuild(&mut self, bucket: BucketId) {
-        self.replica.set_rebuilding(bucket, false);
-        self.site
-            .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket, false)));
-        rebuild::announce(bucket, false, &mut self.site);
-    }
-
-    /// Asks for the next pages; a bucket is complete once all of them are durable here.
-    fn go_on_rebuilding(&mut self) {
-        self.rebuild.go_on(&mut self.site);
-        if self.replica.is_merging_rebuilt() {
-            return;
-        }
-        for bucket in self.rebuild.take_done() {
-            self.complete_rebuild(bucket);
-        }
-    }
-
-    fn rebuild_everything(&mut self) {
-        let buckets: Vec<Arc<Bucket>> = self.site.catalog.iter().cloned().collect();
-        for bucket in buckets {
-            self.begin_rebuild(&bucket);
-        }
-    }
-}
-
-/// Whether a bucket's copy can't be relied on after this boot (RULINGS 19).
-fn must_rebuild(bucket: &Bucket, boot: &BootState) -> bool {
-    let unclean = boot.marker.is_none();
-    let is_new = !boot.rebuilding.contains(&COPIES_KNOWN);
-    let forgets = bucket.storage == StorageClass::Memory;
-    let may_have_lost = bucket.durability == Durability::Buffered && unclean;
-    bucket.mode == Mode::Available && (is_new || forgets || may_have_lost || boot.rebuilding.contains(&bucket.id))
 }
 
 /// The operation that waits for an answer to this message: a refusal must reach it.

@@ -97,6 +97,7 @@ const PROTOCOLS: &[&str] = &[
     "consensus",
     "reaping",
     "rebuild",
+    "gossip",
 ];
 
 /// Checks the sources of the core.

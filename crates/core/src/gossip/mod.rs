@@ -33,8 +33,10 @@ use crate::time::Time;
 
 /// How often a node raises its heartbeat, in milliseconds.
 pub const PERIOD_MS: u64 = 1_000;
-/// Members that get a digest in a period.
-const FANOUT: usize = 3;
+/// Members that get a digest in a period, and of how many members one more does: a digest tells of 64, so that without
+/// this what large clusters know of a member would be ever older.
+const FANOUT_MIN: usize = 3;
+const MEMBERS_A_FANOUT: usize = 400;
 /// A node whose period begins later than this stood still.
 const LATE_MS_MAX: u64 = PERIOD_MS / 2;
 /// An answer to a probe that takes longer comes too late.
@@ -115,7 +117,7 @@ impl Gossip {
             said_at: vec![Time(0); count],
             probes: Probes::default(),
             health: LocalHealth::default(),
-            behind_max: 8 * (expected_ms(count) / PERIOD_MS as f64) as u64,
+            behind_max: (8.0 * (expected_ms(count) / PERIOD_MS as f64).powi(2)) as u64,
             salt: random.next_u64(),
             next_nonce: random.next_u64(),
             // Nodes that started together do not speak together for ever.
@@ -380,7 +382,7 @@ impl Gossip {
 }
 
 /// The intervals to expect, and the chance that a period brings no news of a given member: in each a node compares its
-/// table with three members that it draws and with about three that draw it, and a digest tells of 64 in all.
+/// table with a few members that it draws and with about as many that draw it, and a digest tells of 64 in all.
 fn expected(members: usize) -> Phi {
     let missed = missed_share(members);
     let deviation = PERIOD_MS as f64 * missed.sqrt() / (1.0 - missed);
@@ -391,7 +393,11 @@ fn expected_ms(members: usize) -> f64 {
     PERIOD_MS as f64 / (1.0 - missed_share(members))
 }
 
+fn fanout(members: usize) -> usize {
+    FANOUT_MIN + members / MEMBERS_A_FANOUT
+}
+
 fn missed_share(members: usize) -> f64 {
     let told = (DIGEST_MEMBERS_MAX as f64 / members as f64).min(1.0);
-    (0..2 * FANOUT).fold(1.0, |missed, _| missed * (1.0 - told))
+    (0..2 * fanout(members)).fold(1.0, |missed, _| missed * (1.0 - told))
 }

@@ -24,6 +24,8 @@ const LN_10: f64 = std::f64::consts::LN_10;
 pub struct Phi {
     mean_ms: f64,
     variance: f64,
+    /// Its root within bounds, kept because it is asked for far more often than it changes.
+    deviation_ms: f64,
     samples: u32,
 }
 
@@ -31,37 +33,38 @@ impl Phi {
     /// Before any interval was seen: what is expected of them counts as four samples.
     #[must_use]
     pub fn expecting(mean_ms: f64, deviation_ms: f64) -> Self {
+        let variance = deviation_ms * deviation_ms;
         Self {
             mean_ms,
-            variance: deviation_ms * deviation_ms,
+            variance,
+            deviation_ms: bounded(variance, mean_ms),
             samples: 4,
         }
     }
 
     /// An interval was seen.
     pub fn observe(&mut self, interval_ms: u64) {
-        let longest = self.mean_ms + OUTLIER_DEVIATIONS * self.deviation_ms();
+        let longest = self.mean_ms + OUTLIER_DEVIATIONS * self.deviation_ms;
         let interval = (interval_ms as f64).min(longest).min(INTERVAL_MS_MAX);
         self.samples = self.samples.saturating_add(1);
         let weight = (1.0 / f64::from(self.samples)).max(WEIGHT_MIN);
         let off = interval - self.mean_ms;
         self.mean_ms += weight * off;
         self.variance = (1.0 - weight) * (self.variance + weight * off * off);
+        self.deviation_ms = bounded(self.variance, self.mean_ms);
     }
 
     /// φ after so much silence; 0 while it is shorter than usual.
     #[must_use]
     pub fn after(&self, silence_ms: u64) -> f64 {
-        let deviation = self.deviation_ms();
+        let deviation = self.deviation_ms;
         ((silence_ms as f64 - self.mean_ms + deviation) / (deviation * LN_10)).max(0.0)
     }
+}
 
-    fn deviation_ms(&self) -> f64 {
-        self.variance
-            .sqrt()
-            .max(DEVIATION_SHARE_MIN * self.mean_ms)
-            .min(DEVIATION_MS_MAX)
-    }
+/// The deviation in milliseconds, neither too small nor too large to be believed.
+fn bounded(variance: f64, mean_ms: f64) -> f64 {
+    variance.sqrt().max(DEVIATION_SHARE_MIN * mean_ms).min(DEVIATION_MS_MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::gossip::member::Version;
 use crate::gossip::probes::{Asker, Probe};
 use crate::gossip::talk::Talk;
-use crate::gossip::{FANOUT, Gossip, PERIOD_MS, PROBE_MS_MAX};
+use crate::gossip::{Gossip, PERIOD_MS, PROBE_MS_MAX, fanout};
 use crate::id::NodeId;
 use crate::liveness::Liveness;
 use crate::time::Time;
@@ -23,7 +23,7 @@ const DEAD_TOLD_PERCENT: u64 = 50;
 impl Gossip {
     /// Compares the table with a few members.
     pub(super) fn send_digests(&mut self, now: Time) {
-        let mut targets = self.draw(FANOUT, |gossip, index| {
+        let mut targets = self.draw(fanout(self.table.len()), |gossip, index| {
             gossip.watches[index].liveness() != Liveness::Dead && gossip.connected[index]
         });
         if self.random.chance(DEAD_TOLD_PERCENT, 100) {

@@ -1,14 +1,11 @@
-//! One member as this node watches it.
+//! One member as this node watches it; one that was suspected lately must be heard steadily for a while to come back.
 //!
 //! ```text
-//!            silence and failed probes                a second source, or nobody to ask
-//!   alive ───────────────────────────────▶ suspect ─────────────────────────────────────▶ dead
-//!     ▲                                       │ ▲                                           │
-//!     └──── heard again, and steadily so ─────┘ └────── heard of in a new incarnation ──────┘
+//!            silence and failed probes              a second source, or nobody to ask
+//!   alive ──────────────────────────────▶ suspect ───────────────────────────────────▶ dead
+//!     ▲                                     │  ▲                                         │
+//!     └──── heard again, and steadily ──────┘  └──── heard of in a new incarnation ──────┘
 //! ```
-//!
-//! A member that was suspected lately has to be heard steadily for a while, longer each time: links that flap do not make
-//! it come and go with them.
 
 use crate::gossip::member::Witnesses;
 use crate::gossip::phi::Phi;
@@ -97,6 +94,7 @@ pub struct Watch {
     /// Another member's own probe failed, or succeeded.
     witness: Option<(NodeId, Time)>,
     cleared_at: Option<Time>,
+    /// Suspicions not forgotten yet, and since when the member has done nothing to be remembered.
     flaps: u32,
     flapped_at: Time,
     /// Heard without a long silence since.
@@ -349,6 +347,7 @@ impl Watch {
         };
         if self.steady_since.is_some_and(|since| since.ms_until(now) >= hold_ms) {
             let was_heard = std::mem::replace(&mut self.was_heard, true);
+            self.flapped_at = now;
             self.turn(Liveness::Alive, if was_heard { reason } else { Reason::Heard }, now);
         }
     }
@@ -360,5 +359,112 @@ impl Watch {
         self.witness = None;
         self.steady_since = None;
         self.has_reconnected = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Heard every second for so long; the time after.
+    fn hear(watch: &mut Watch, mut now: Time, seconds: u64) -> Time {
+        for _ in 0..seconds {
+            now = now.plus_ms(1_000);
+            watch.on_rose(now);
+            watch.on_period(now, 1.0, None);
+        }
+        now
+    }
+
+    /// Not heard for so long.
+    fn miss(watch: &mut Watch, mut now: Time, seconds: u64) -> Time {
+        for _ in 0..seconds {
+            now = now.plus_ms(1_000);
+            watch.on_period(now, 1.0, None);
+        }
+        now
+    }
+
+    fn watched() -> (Watch, Time) {
+        let mut watch = Watch::new(Phi::expecting(1_000.0, 500.0), Time(0));
+        let now = hear(&mut watch, Time(0), 60);
+        assert_eq!((watch.liveness(), watch.reason()), (Liveness::Alive, Reason::Heard));
+        (watch, now)
+    }
+
+    #[test]
+    fn the_first_suspicion_ends_with_the_first_word_and_each_further_one_takes_longer() {
+        let (mut watch, mut now) = watched();
+        for steady_s in [1, 5, 9, 17, 17] {
+            now = miss(&mut watch, now, 60);
+            assert_eq!(watch.liveness(), Liveness::Suspect);
+            for second in 1..=steady_s {
+                assert_eq!(watch.liveness(), Liveness::Suspect, "{second} of {steady_s}");
+                now = hear(&mut watch, now, 1);
+            }
+            assert_eq!(watch.liveness(), Liveness::Alive, "after {steady_s} s");
+        }
+        now = hear(&mut watch, now, 5 * FLAP_MS / 1_000);
+        now = miss(&mut watch, now, 60);
+        hear(&mut watch, now, 1);
+        assert_eq!(watch.liveness(), Liveness::Alive, "old suspicions are forgotten");
+    }
+
+    #[test]
+    fn failed_probes_bring_suspicion_nearer_and_impatience_with_oneself_moves_it_away() {
+        let silence_s = |probes: bool, patience: f64| {
+            let (mut watch, mut now) = watched();
+            for second in 1..100 {
+                now = now.plus_ms(1_000);
+                if probes {
+                    watch.on_probe_failed(now);
+                }
+                watch.on_period(now, patience, None);
+                if watch.liveness() == Liveness::Suspect {
+                    return second;
+                }
+            }
+            100
+        };
+        assert!(silence_s(true, 1.0) < silence_s(false, 1.0));
+        assert!(silence_s(false, 5.0) > 3 * silence_s(false, 1.0));
+    }
+
+    #[test]
+    fn a_member_that_answers_no_probe_is_unreachable_even_if_others_hear_it() {
+        let (mut watch, mut now) = watched();
+        for _ in 0..UNREACHED_PROBES {
+            assert!(watch.is_reachable());
+            watch.on_probe_failed(now);
+            now = hear(&mut watch, now, 1);
+        }
+        assert!(!watch.is_reachable());
+        assert_eq!(watch.liveness(), Liveness::Alive);
+        watch.on_direct(now);
+        assert!(watch.is_reachable());
+    }
+
+    #[test]
+    fn a_death_by_nobodys_word_but_ones_own_ends_when_the_member_is_heard() {
+        let (mut watch, now) = watched();
+        let now = miss(&mut watch, now, 30);
+        watch.die(now, Reason::Alone { silence_ms: 30_000 });
+        let mut called_dead = watch.clone();
+        hear(&mut watch, now, 1);
+        assert_eq!(watch.liveness(), Liveness::Alive);
+        let witnesses = Witnesses {
+            first: NodeId(1),
+            second: NodeId(2),
+        };
+        called_dead.die(now, Reason::Witnessed(witnesses));
+        hear(&mut called_dead, now, 10);
+        assert_eq!(
+            called_dead.liveness(),
+            Liveness::Dead,
+            "another incarnation ends that, nothing else"
+        );
+        called_dead.on_returned(now.plus_ms(11_000));
+        assert_eq!(called_dead.reason(), Reason::Returned);
+        assert_eq!(called_dead.liveness(), Liveness::Alive);
     }
 }

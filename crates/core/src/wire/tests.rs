@@ -9,6 +9,8 @@ use prost::Message as _;
 use crate::causality::{LwwRecord, Payload, Record, Value};
 use crate::command::{Command, Get, Options, Target};
 use crate::cursor::crc32c;
+use crate::gossip::member::{Incarnation, Load, MemberState, Witnesses};
+use crate::gossip::talk::Talk;
 use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::limits::FRAME_BYTES_MAX;
@@ -93,6 +95,63 @@ fn frames_have_these_bytes_for_ever() {
         FrameDecoder::before_hello().next_frame(&mut out),
         Ok(Some(Frame::Hello(hello())))
     );
+}
+
+#[test]
+fn gossip_has_these_bytes_for_ever() {
+    let own = MemberState {
+        node: NodeId(7),
+        incarnation: Incarnation { boot: 3, refutation: 1 },
+        heartbeat: 300,
+        load: Load {
+            operations: 5,
+            store_bytes: 1 << 20,
+            full: false,
+            slow: true,
+        },
+        death: None,
+    };
+    let dead = MemberState {
+        node: NodeId(8),
+        death: Some(Witnesses {
+            first: NodeId(7),
+            second: NodeId(9),
+        }),
+        ..own
+    };
+    let digest = Talk::Digest {
+        own,
+        members: vec![(NodeId(8), dead.version())],
+    };
+    let delta = Talk::Delta {
+        states: vec![own, dead],
+        wanted: vec![NodeId(10)],
+    };
+    let report = Talk::ProbeReport {
+        node: NodeId(8),
+        nonce: 0x3132_3334_3536_3738,
+        is_reached: true,
+    };
+    for (talk, bytes) in [
+        (
+            digest,
+            "3f000000a638cab201080111080706050403020119181716151413121120ac02292827262524232221b2011b0801120d070000000302ac0205808040021a08080000000303ac02",
+        ),
+        (
+            delta,
+            "50000000cdf8bdce01080111080706050403020119181716151413121120ac02292827262524232221b2012c08021222070000000302ac020580804002080000000303ac020580804002070000000900000022040a000000",
+        ),
+        (
+            report,
+            "36000000281e89f301080111080706050403020119181716151413121120ac02292827262524232221b20112080629383736353433323135080000003801",
+        ),
+    ] {
+        let envelope = Envelope {
+            message: Message::Gossip(talk),
+            ..pulse()
+        };
+        assert_eq!(hex(&framed(&envelope)), bytes);
+    }
 }
 
 #[test]

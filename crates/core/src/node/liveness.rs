@@ -1,0 +1,64 @@
+//! Where gossip meets the rest of the node: it is given connections and time, and what it finds out goes to the peers,
+//! the operations and the operator.
+
+use super::Node;
+use crate::effect::{Effect, Notice};
+use crate::event::Event;
+use crate::gossip::Output;
+use crate::gossip::member::Load;
+use crate::id::NodeId;
+use crate::message::Message;
+
+impl Node {
+    /// A connection came up or went away.
+    pub(super) fn on_peer(&mut self, node: NodeId, up: bool) {
+        self.site.peers.set_connected(node, up);
+        self.gossip.on_connection(node, up, self.site.now.time);
+        if up {
+            self.boots.greet(node, &mut self.site);
+        } else {
+            self.rebuild.on_peer_down(node);
+            for id in self.operations.ids() {
+                self.site.notify(id, Event::PeerDown(node));
+            }
+        }
+    }
+
+    /// Begins a period of gossip if it is time.
+    pub(super) fn go_on_gossiping(&mut self) {
+        let now = self.site.now.time;
+        if now >= self.gossip.next_deadline() {
+            self.gossip.raise_boot(self.boots.incarnation());
+            let load = self.load();
+            self.gossip.on_tick(load, now);
+        }
+    }
+
+    /// What gossip says of this node.
+    fn load(&self) -> Load {
+        Load {
+            operations: self.operations.len() as u32,
+            store_bytes: self.site.health.bytes,
+            full: self.site.health.full,
+            slow: self.site.health.slow || self.site.out_of_service,
+        }
+    }
+
+    /// Sends what gossip wants said, and lets the rest of the node know what is believed of its peers.
+    pub(super) fn gossip_to_world(&mut self) {
+        while let Some(output) = self.gossip.take() {
+            match output {
+                Output::Send { to, talk } => self.site.send(&to, Message::Gossip(talk)),
+                Output::Liveness { node, from, to, reason } => {
+                    self.site.peers.set_liveness(node, to, self.site.now.time);
+                    self.site.notice(Notice::Liveness { node, from, to, reason });
+                }
+                Output::Reachable { node, is_reachable } => {
+                    self.site.peers.set_reachable(node, is_reachable);
+                    self.site.notice(Notice::Reachable { node, is_reachable });
+                }
+                Output::Reconnect { node } => self.site.out.push(Effect::Reconnect { node }),
+            }
+        }
+    }
+}
