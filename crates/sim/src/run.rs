@@ -9,7 +9,8 @@ use torc_core::outcome::Outcome;
 
 use crate::checkers::dots::Dots;
 use crate::checkers::{
-    Violation, bounds, causality, convergence, durability, expiry, outcomes, request_ids, resurrection, scrubbing,
+    Violation, bounds, causality, convergence, durability, expiry, liveness, outcomes, request_ids, resurrection,
+    scrubbing,
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
@@ -285,6 +286,7 @@ impl Run {
 
     fn judge(&mut self, shown: &[Shown]) -> Result<(), Violation> {
         bounds::check_rest(&self.world)?;
+        liveness::check_rest(&self.world)?;
         convergence::check(&self.history, &self.world)?;
         for (key, shown) in shown.iter().enumerate() {
             outcomes::check(&self.history, key, shown)?;

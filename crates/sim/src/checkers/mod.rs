@@ -10,6 +10,7 @@ pub mod durability;
 pub mod durable_reads;
 pub mod expiry;
 pub mod listing;
+pub mod liveness;
 pub mod outcomes;
 pub mod quorums;
 pub mod request_ids;
