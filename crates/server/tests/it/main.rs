@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod liveness;
 mod memory;
+mod monitoring;
 mod no_space;
 mod placement;
 mod quorums;
