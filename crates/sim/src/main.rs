@@ -118,15 +118,6 @@ fn gossip_command(nodes: Option<u64>, seconds: Option<u64>) -> ExitCode {
     let mut false_deaths = 0;
     for (nodes, seconds) in sizes {
         let started = Instant::now();
-        for (name, weather) in [("none", Weather::FAIR), ("20 %", Weather::FOUL)] {
-            let deaths = if nodes < 1_000 { DEATHS } else { 2 };
-            let spreads: Vec<_> = (1..=deaths).map(|seed| death(nodes, weather, seed * 7_919)).collect();
-            let noticed = spreads.iter().map(|spread| spread.noticed_s).sum::<f64>() / deaths as f64;
-            let rounds = spreads.iter().map(|spread| spread.rounds).sum::<f64>() / deaths as f64;
-            println!(
-                "{nodes:>5} nodes, loss {name}: a death is noticed after {noticed:.1} s, all know {rounds:.1} periods later"
-            );
-        }
         let peace = peace(nodes, Weather::FOUL, seconds, 1);
         println!(
             "{nodes:>5} nodes, loss 20 %, {seconds} s: {} false deaths, {} suspicions, {:.0} bytes and {:.1} messages per \
@@ -137,6 +128,15 @@ fn gossip_command(nodes: Option<u64>, seconds: Option<u64>) -> ExitCode {
             peace.messages_a_second,
             started.elapsed().as_secs_f64()
         );
+        for (name, weather) in [("none", Weather::FAIR), ("20 %", Weather::FOUL)] {
+            let deaths = if nodes < 1_000 { DEATHS } else { 2 };
+            let spreads: Vec<_> = (1..=deaths).map(|seed| death(nodes, weather, seed * 7_919)).collect();
+            let noticed = spreads.iter().map(|spread| spread.noticed_s).sum::<f64>() / deaths as f64;
+            let rounds = spreads.iter().map(|spread| spread.rounds).sum::<f64>() / deaths as f64;
+            println!(
+                "{nodes:>5} nodes, loss {name}: a death is noticed after {noticed:.1} s, all know {rounds:.1} periods later"
+            );
+        }
         false_deaths += peace.false_deaths;
     }
     if false_deaths == 0 {

@@ -5,8 +5,9 @@
 //! member of a lossy network every few minutes. So silence is taken to have an exponential tail with the mean and the
 //! deviation observed: P(silence > t) = exp(−(t − mean + deviation) / deviation).
 
-/// Newer samples count for this share at least: what is remembered is about the last 16 intervals.
-const WEIGHT_MIN: f64 = 1.0 / 16.0;
+/// A sample counts for this share: what is remembered is about the last 16 intervals. What is expected before the first
+/// counts as much: a few short intervals in a row must not make the detector of a large cluster hasty.
+const WEIGHT: f64 = 1.0 / 16.0;
 /// A sample above the mean by more than this many deviations counts as that many: one long pause makes the detector more
 /// patient, not blind.
 const OUTLIER_DEVIATIONS: f64 = 5.0;
@@ -26,11 +27,10 @@ pub struct Phi {
     variance: f64,
     /// Its root within bounds, kept because it is asked for far more often than it changes.
     deviation_ms: f64,
-    samples: u32,
 }
 
 impl Phi {
-    /// Before any interval was seen: what is expected of them counts as four samples.
+    /// Before any interval was seen.
     #[must_use]
     pub fn expecting(mean_ms: f64, deviation_ms: f64) -> Self {
         let variance = deviation_ms * deviation_ms;
@@ -38,7 +38,6 @@ impl Phi {
             mean_ms,
             variance,
             deviation_ms: bounded(variance, mean_ms),
-            samples: 4,
         }
     }
 
@@ -46,11 +45,9 @@ impl Phi {
     pub fn observe(&mut self, interval_ms: u64) {
         let longest = self.mean_ms + OUTLIER_DEVIATIONS * self.deviation_ms;
         let interval = (interval_ms as f64).min(longest).min(INTERVAL_MS_MAX);
-        self.samples = self.samples.saturating_add(1);
-        let weight = (1.0 / f64::from(self.samples)).max(WEIGHT_MIN);
         let off = interval - self.mean_ms;
-        self.mean_ms += weight * off;
-        self.variance = (1.0 - weight) * (self.variance + weight * off * off);
+        self.mean_ms += WEIGHT * off;
+        self.variance = (1.0 - WEIGHT) * (self.variance + WEIGHT * off * off);
         self.deviation_ms = bounded(self.variance, self.mean_ms);
     }
 

@@ -23,6 +23,8 @@ const LATE_PHI: f64 = 1.0;
 const PROBE_EVIDENCE: f64 = 0.44;
 /// Own probes that must have failed since a member was heard before it can be dead.
 pub const FAILED_PROBES_MIN: u32 = 3;
+/// The same of a member that this node has not heard of since it started: there are no intervals to go by.
+const FIRST_PROBES_MIN: u32 = 8;
 /// Probes in a row without an answer after which a member can't be asked for anything, whatever others hear of it.
 const UNREACHED_PROBES: u32 = 4;
 /// A member that spoke to this node less than so long ago is not believed dead.
@@ -306,7 +308,12 @@ impl Watch {
         self.liveness == Liveness::Suspect
             && self.steady_since.is_none()
             && (self.was_heard || self.phi_at(now) >= SUSPECT_EVIDENCE)
-            && self.failed_probes >= FAILED_PROBES_MIN
+            && self.failed_probes
+                >= if self.was_heard {
+                    FAILED_PROBES_MIN
+                } else {
+                    FIRST_PROBES_MIN
+                }
             && self.failed_at.ms_until(now) <= recent_ms
     }
 

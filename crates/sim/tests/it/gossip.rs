@@ -48,6 +48,18 @@ fn in_ten_minutes_of_a_hundred_nodes_no_living_one_is_called_dead() {
     assert!(peace.bytes_a_second < 8_000.0, "{peace:?}");
 }
 
+/// Nobody knows yet at what intervals news of the others comes. With a thousand nodes one was called dead by some that
+/// had heard of it a few times in quick succession and then not for a while.
+#[test]
+fn a_large_cluster_that_starts_calls_nobody_dead() {
+    for seed in 1..=3 {
+        let mut village = Village::new(300, Weather::FOUL, seed);
+        village.go_on_for(60 * SECOND_US);
+        let dead: Vec<_> = village.turns.iter().filter(|turn| turn.to == Liveness::Dead).collect();
+        assert!(dead.is_empty(), "{dead:?}");
+    }
+}
+
 #[test]
 fn the_rounds_until_all_know_of_a_death_grow_like_the_logarithm_of_the_nodes() {
     for nodes in [3_usize, 10, 30, 100] {
