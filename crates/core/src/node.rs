@@ -440,7 +440,7 @@ impl Node {
         if now.time >= self.pulse_at {
             self.pulse_at = now.time.plus_ms(PULSE_MS);
             // Digests keep the others fresh.
-            let is_stale = |node: &NodeId| self.gossip.said_at(*node).plus_ms(PULSE_MS) <= now.time;
+            let is_stale = |node: &NodeId| self.gossip.said_at(*node).plus_ms(PULSE_MS / 2) <= now.time;
             let peers: Vec<NodeId> = self.site.peers.connected().filter(is_stale).collect();
             if !peers.is_empty() {
                 self.site.send(&peers, Message::Pulse);

@@ -165,9 +165,12 @@ impl Table {
         if active(Mutant::NeverRefutes) {
             return;
         }
-        let own = self.entries[self.own].state.incarnation;
-        let is_called_dead = said.is_dead && said.incarnation == own;
-        if is_called_dead || said.incarnation > own {
+        let own = self.entries[self.own].state.version();
+        // Of a boot with the same number, before the directory was replaced by an older copy: next to its heartbeat, that of
+        // this boot would seem to stand still.
+        let has_spoken_before = said.incarnation == own.incarnation && said.heartbeat > own.heartbeat;
+        let is_called_dead = said.is_dead && said.incarnation == own.incarnation;
+        if is_called_dead || has_spoken_before || said.incarnation > own.incarnation {
             let Incarnation { boot, refutation } = said.incarnation;
             let refutation = refutation.saturating_add(1);
             self.begin(Incarnation { boot, refutation });
@@ -302,6 +305,7 @@ mod tests {
     #[test]
     fn a_node_that_is_called_dead_begins_another_incarnation() {
         let mut table = table(0, 3);
+        (0..4).for_each(|_| table.beat(Load::default()));
         table.merge(&said(0, 1, 4, Some(WITNESSES)));
         let own = table.state(table.own());
         assert_eq!((own.incarnation.boot, own.incarnation.refutation), (1, 1));
@@ -318,6 +322,16 @@ mod tests {
             table.state(table.own()).incarnation,
             Incarnation { boot: 7, refutation: 1 }
         );
+    }
+
+    #[test]
+    fn a_boot_with_the_number_of_an_earlier_one_is_told_apart_from_it() {
+        let mut table = table(0, 3);
+        table.beat(Load::default());
+        table.merge(&said(0, 1, 1, None));
+        assert_eq!(table.state(table.own()).incarnation.refutation, 0, "that is this one");
+        table.merge(&said(0, 1, 5_000, None));
+        assert_eq!(table.state(table.own()).incarnation.refutation, 1);
     }
 
     #[test]
