@@ -64,6 +64,11 @@ impl Damage {
         true
     }
 
+    /// Something is damaged, and nobody can tell which records: a scrub must find out.
+    pub fn note_somewhere(&mut self) {
+        self.is_pressing = true;
+    }
+
     /// Records that are to be mended now.
     pub fn take_due(&mut self, now: Time) -> Vec<RecordKey> {
         let room = MENDS_MAX - self.being_mended;

@@ -26,7 +26,7 @@ use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
 use crate::scrub::Scrub;
 use crate::site::{Local, Site};
-use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, StoreOp, StoreReply};
+use crate::storage::{BootState, COPIES_KNOWN, Meta as StoredMeta, StoreError, StoreOp, StoreReply};
 use crate::time::{HlcClock, Now, Time};
 
 /// How often an idle node says something to its peers, in milliseconds.
@@ -386,6 +386,11 @@ impl Node {
 
     fn on_stored(&mut self, token: Token, reply: StoreReply) {
         if let Some((node, op, bucket)) = self.pulls.remove(&token) {
+            match &reply {
+                StoreReply::Failed(StoreError::Damaged) => self.site.damage.note_somewhere(),
+                StoreReply::Page(page) => page.damaged.iter().for_each(|key| self.site.note_damage(key)),
+                StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => {}
+            }
             let is_rebuilding = self.replica.rebuilding().contains(&bucket);
             let reply = match reply {
                 StoreReply::Page(page) => PullReply {

@@ -135,6 +135,7 @@ impl Faults {
             FaultKind::ClockJump => self.jump(host, world),
             FaultKind::Wipe => world.kill(host, Death::Wipe, down_us),
             FaultKind::Restore => self.restore(down_us, world),
+            FaultKind::BitFlip if self.chance.percent(30) => self.spoil(host, world),
             FaultKind::BitFlip => self.flip(history, world),
             FaultKind::LyingSync => self.sync(host, SyncMode::Lying, world),
             FaultKind::FailingSync => self.sync(host, SyncMode::Failing, world),
@@ -232,6 +233,36 @@ impl Faults {
                 .event(world.now_us, host, || format!("its syncs become {mode:?}"));
             world.hosts[host].disk.mode = mode;
             self.last(Ongoing::Sync(host), 8_000_000, world);
+        }
+    }
+
+    /// A file of the store is damaged: many records at once, and what is absent can't be told either.
+    fn spoil(&mut self, host: usize, world: &mut World) {
+        let has_copies = world.scenario.buckets.iter().all(|bucket| bucket.n > 1) && world.hosts.len() > 1;
+        let is_damaged = world.hosts.iter().any(|host| host.disk.has_damage());
+        let names: Vec<_> = world.hosts[host].disk.copy().records.into_keys().collect();
+        if !has_copies || is_damaged || names.is_empty() {
+            return;
+        }
+        let (one, other) = (self.chance.index(names.len()), self.chance.index(names.len()));
+        let (first, last) = (
+            names[one].clone().min(names[other].clone()),
+            names[one].clone().max(names[other].clone()),
+        );
+        let before: Records = names
+            .iter()
+            .filter(|name| (&first..=&last).contains(name))
+            .filter_map(|name| Some((name.clone(), world.believed(host, name)?.clone())))
+            .collect();
+        if world.hosts[host].disk.spoil(&first, &last) {
+            world.trace.event(world.now_us, host, || {
+                format!("a file with {first:?} to {last:?} is damaged")
+            });
+            let loss = Loss::Known;
+            world.happenings.push(Happening::Lost { host, before, loss });
+            if self.chance.percent(40) {
+                world.scrub(host);
+            }
         }
     }
 

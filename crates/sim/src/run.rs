@@ -237,7 +237,7 @@ impl Run {
         }
         self.go_on_for(20_000_000)?;
         self.become_whole()?;
-        scrubbing::check(&self.history, &self.world)
+        scrubbing::check(&self.world)
     }
 
     fn mend_connections(&mut self) {

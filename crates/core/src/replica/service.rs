@@ -150,6 +150,9 @@ impl Replica {
                 self.progress_read(id, site, |job| job.add_result(key, result));
             }
             Awaited::ReadPage(id) => {
+                if reply == StoreReply::Failed(StoreError::Damaged) {
+                    site.damage.note_somewhere();
+                }
                 let page = match reply {
                     StoreReply::Page(page) => Some(page),
                     StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,

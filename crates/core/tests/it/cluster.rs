@@ -240,6 +240,7 @@ impl Cluster {
         match op {
             StoreOp::Get { key, .. } if disk.is_unreadable(&key) => StoreReply::Failed(StoreError::Damaged),
             StoreOp::Get { key, .. } => StoreReply::Record(disk.records.get(&key).cloned()),
+            StoreOp::Scan { .. } if !disk.spoiled.is_empty() => StoreReply::Failed(StoreError::Damaged),
             StoreOp::Scan { range, records_max, .. } => {
                 let mut page = Page::default();
                 for (key, record) in &disk.records {

@@ -234,3 +234,36 @@ fn a_single_node_gives_nothing_up() {
         "and still not absent: {unknown:?}"
     );
 }
+
+/// A peer whose table was damaged failed every page of another node's rebuild, and nobody told it to look: both waited for
+/// ever. Found by the simulator.
+#[test]
+fn a_page_that_cannot_be_read_begins_a_scrub() {
+    let mut cluster = Cluster::new(3);
+    let [node, other, third] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    for number in 0..20 {
+        cluster.put(node, DEFAULT, &format!("key-{number}"), "value", None);
+    }
+    // Everybody has scrubbed by itself, and will again in a day.
+    cluster.run_for_ms(130_000);
+    let everything = Spoiled {
+        first: Bytes::new(),
+        last: Bytes::from_static(&[0xff; 20]),
+        file: "table 1".into(),
+    };
+    for id in [node, other] {
+        cluster
+            .disks
+            .get_mut(&id)
+            .expect("a disk")
+            .spoiled
+            .push(everything.clone());
+    }
+    control(&mut cluster, node, RUN);
+    cluster.run_for_ms(60_000);
+    for id in [node, other] {
+        assert!(cluster.disks[&id].spoiled.is_empty(), "found without anybody asking");
+        assert!(cluster.nodes[&id].rebuilding().is_empty());
+        assert_eq!(cluster.disks[&id].records.len(), cluster.disks[&third].records.len());
+    }
+}

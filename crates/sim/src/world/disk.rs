@@ -14,7 +14,7 @@ use torc_core::causality::Record;
 use torc_core::id::{BucketId, NodeId, Token};
 use torc_core::key::RecordKey;
 use torc_core::storage::{
-    CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, StoreError, StoreOp, StoreReply, Write,
+    CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply, Write,
 };
 
 use crate::chance::Chance;
@@ -142,6 +142,8 @@ pub struct Disk {
     /// It lied, and some of what it lied about is still not durable.
     pub has_lied: bool,
     damaged: BTreeSet<RecordKey>,
+    /// Damaged files: of the names between their first and last, what is not in memory is unknown, absent or not.
+    spoiled: Vec<Spoiled>,
 }
 
 impl Default for Disk {
@@ -161,6 +163,7 @@ impl Default for Disk {
             is_out_of_service: false,
             has_lied: false,
             damaged: BTreeSet::new(),
+            spoiled: Vec::new(),
         }
     }
 }
@@ -174,7 +177,7 @@ impl Disk {
         }
         match op {
             StoreOp::Get { key, class } => {
-                if *class == StorageClass::Disk && self.damaged.contains(key) {
+                if *class == StorageClass::Disk && self.is_unreadable(key) {
                     return StoreReply::Failed(StoreError::Damaged);
                 }
                 StoreReply::Record(self.records(*class).get(key).cloned())
@@ -184,13 +187,16 @@ impl Disk {
                 class,
                 records_max,
                 bytes_max,
-            } => StoreReply::Page(self.scan(range, *class, *records_max, *bytes_max)),
+            } => match self.scan(range, *class, *records_max, *bytes_max) {
+                Ok(page) => StoreReply::Page(page),
+                Err(error) => StoreReply::Failed(error),
+            },
             StoreOp::Scrub { from, bytes_max } => StoreReply::Scrubbed(self.scrub(from, *bytes_max)),
             StoreOp::Commit { .. } | StoreOp::PutMeta(_) | StoreOp::Discard(_) => unreachable!("a read"),
         }
     }
 
-    fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Page {
+    fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Result<Page, StoreError> {
         let mut page = Page::default();
         let mut bytes = 0;
         for (key, record) in self.records(class) {
@@ -207,18 +213,33 @@ impl Disk {
                 break;
             }
             if class == StorageClass::Disk && self.damaged.contains(key) {
+                if self.is_spoiled(key) {
+                    return Err(StoreError::Damaged);
+                }
                 page.damaged.push(key.clone());
                 continue;
             }
             bytes += record.weight();
             page.records.push((key.clone(), Arc::clone(record)));
         }
-        page
+        Ok(page)
+    }
+
+    fn is_spoiled(&self, key: &RecordKey) -> bool {
+        let within = |part: &Spoiled| (&part.first[..]..=&part.last[..]).contains(&key.as_bytes());
+        self.spoiled.iter().any(within)
+    }
+
+    fn is_unreadable(&self, key: &RecordKey) -> bool {
+        self.damaged.contains(key) || (self.is_spoiled(key) && !self.applied.contains_key(key))
     }
 
     /// A part of a scrub: so many bytes' worth of records in their order.
     fn scrub(&self, from: &[u8], bytes_max: u64) -> Scrubbed {
         let mut part = Scrubbed::default();
+        if from.is_empty() {
+            part.spoiled = self.spoiled.clone();
+        }
         for (key, record) in &self.applied {
             if key.as_bytes() < from {
                 continue;
@@ -228,7 +249,7 @@ impl Disk {
                 break;
             }
             part.bytes += record.weight() as u64;
-            if self.damaged.contains(key) {
+            if self.damaged.contains(key) && !self.is_spoiled(key) {
                 part.damaged.push(key.clone());
             } else {
                 part.records += 1;
@@ -343,6 +364,7 @@ impl Disk {
     pub fn wipe(&mut self) {
         self.durable = Image::default();
         self.damaged.clear();
+        self.spoiled.clear();
         self.restart();
     }
 
@@ -356,6 +378,7 @@ impl Disk {
     pub fn restore(&mut self, image: Image) {
         self.durable = image;
         self.damaged.clear();
+        self.spoiled.clear();
         self.restart();
     }
 
@@ -366,6 +389,47 @@ impl Disk {
             return false;
         }
         self.damaged.insert(key.clone())
+    }
+
+    /// A file is damaged that may hold every name from `first` to `last`. False if it can't be told what would be in it.
+    pub fn spoil(&mut self, first: &RecordKey, last: &RecordKey) -> bool {
+        if !self.log.is_empty() {
+            return false;
+        }
+        let names = self.durable.records.range(first..=last).map(|entry| entry.0.clone());
+        self.damaged.extend(names);
+        self.spoiled.push(Spoiled {
+            first: first.to_bytes(),
+            last: last.to_bytes(),
+            file: format!("file {}", self.spoiled.len()),
+        });
+        true
+    }
+
+    /// Gives up what lies within a damaged file, newer records of other files too; what is in memory alone stays.
+    pub fn discard(&mut self, spoiled: &Spoiled) {
+        let in_memory: BTreeSet<RecordKey> = self
+            .log
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Writes(writes) => Some(writes),
+                Entry::Meta(_) | Entry::Marker(_) => None,
+            })
+            .flatten()
+            .map(|write| write.key.clone())
+            .collect();
+        let is_outside = |key: &RecordKey| !(&spoiled.first[..]..=&spoiled.last[..]).contains(&key.as_bytes());
+        self.durable.records.retain(|key, _| is_outside(key));
+        self.believed.retain(|key, _| is_outside(key));
+        self.applied.retain(|key, _| is_outside(key) || in_memory.contains(key));
+        self.damaged.retain(is_outside);
+        self.spoiled.retain(|other| other != spoiled);
+    }
+
+    /// True if something on it is damaged.
+    #[must_use]
+    pub fn has_damage(&self) -> bool {
+        !self.damaged.is_empty() || !self.spoiled.is_empty()
     }
 
     /// True if the record is damaged.
@@ -412,7 +476,7 @@ impl Disk {
     /// What a running process would read: the record and whether it can be read.
     #[must_use]
     pub fn current(&self, key: &RecordKey, class: StorageClass) -> Option<&Arc<Record>> {
-        if class == StorageClass::Disk && self.damaged.contains(key) {
+        if class == StorageClass::Disk && self.is_unreadable(key) {
             return None;
         }
         self.records(class).get(key)

@@ -9,7 +9,7 @@ use torc_core::id::BucketId;
 use torc_core::key::RecordKey;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::ring::Ring;
-use torc_core::storage::{BootState, StoreHealth};
+use torc_core::storage::{BootState, Spoiled, StoreError, StoreHealth, StoreReply};
 
 use crate::world::disk::{Image, Records, SyncMode};
 use crate::world::network::End;
@@ -153,6 +153,20 @@ impl World {
         self.leave(host);
         let down_us = self.chance.log_between(10_000, 4_000_000);
         self.schedule_boot(host, down_us);
+    }
+
+    /// A host gives up a damaged file.
+    pub(super) fn discard(&mut self, host: usize, spoiled: &Spoiled) -> StoreReply {
+        if self.hosts[host].disk.is_out_of_service {
+            return StoreReply::Failed(StoreError::OutOfService);
+        }
+        let before = self.all_believed(host);
+        self.trace
+            .event(self.now_us, host, || format!("gives up {}", spoiled.file));
+        self.hosts[host].disk.discard(spoiled);
+        let loss = Loss::Known;
+        self.happenings.push(Happening::Lost { host, before, loss });
+        StoreReply::Done
     }
 
     /// An operator asks a host to scrub.

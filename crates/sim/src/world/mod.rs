@@ -320,7 +320,14 @@ impl World {
             }
             Event::Read(host, boot, token, op) => {
                 if self.is_boot(host, boot) {
-                    let reply = self.hosts[host].disk.read(&op);
+                    let reply = match &op {
+                        StoreOp::Discard(spoiled) => self.discard(host, spoiled),
+                        StoreOp::Get { .. }
+                        | StoreOp::Scan { .. }
+                        | StoreOp::Scrub { .. }
+                        | StoreOp::Commit { .. }
+                        | StoreOp::PutMeta(_) => self.hosts[host].disk.read(&op),
+                    };
                     self.step(host, Input::Stored { token, reply });
                 }
             }
