@@ -131,10 +131,12 @@ fn gossip_command(nodes: Option<u64>, seconds: Option<u64>) -> ExitCode {
         for (name, weather) in [("none", Weather::FAIR), ("20 %", Weather::FOUL)] {
             let deaths = if nodes < 1_000 { DEATHS } else { 2 };
             let spreads: Vec<_> = (1..=deaths).map(|seed| death(nodes, weather, seed * 7_919)).collect();
+            let suspected = spreads.iter().map(|spread| spread.suspected_s).sum::<f64>() / deaths as f64;
             let noticed = spreads.iter().map(|spread| spread.noticed_s).sum::<f64>() / deaths as f64;
             let rounds = spreads.iter().map(|spread| spread.rounds).sum::<f64>() / deaths as f64;
             println!(
-                "{nodes:>5} nodes, loss {name}: a death is noticed after {noticed:.1} s, all know {rounds:.1} periods later"
+                "{nodes:>5} nodes, loss {name}: suspected after {suspected:.1} s, dead after {noticed:.1} s, all know {rounds:.1} \
+                 periods later"
             );
         }
         false_deaths += peace.false_deaths;

@@ -14,6 +14,8 @@ const SETTLE_US: u64 = 90 * SECOND_US;
 pub struct Spread {
     /// Nodes of the village.
     pub nodes: usize,
+    /// From the death until one node suspected it, in seconds.
+    pub suspected_s: f64,
     /// From the death until one node called it so, in seconds.
     pub noticed_s: f64,
     /// From there until all did, in periods of a second.
@@ -37,16 +39,18 @@ pub fn death(nodes: usize, weather: Weather, seed: u64) -> Spread {
     for _ in 0..6_000 {
         village.go_on_for(SECOND_US / 10);
         if all_know(&village) {
-            let told: Vec<u64> = village
-                .turns
-                .iter()
-                .filter(|turn| turn.of == victim && turn.to == Liveness::Dead)
-                .map(|turn| turn.at_us)
-                .collect();
+            let times = |to: Liveness| -> Vec<u64> {
+                let turns = village.turns.iter();
+                let fitting = turns.filter(|turn| turn.of == victim && turn.to == to);
+                fitting.map(|turn| turn.at_us).collect()
+            };
+            let told = times(Liveness::Dead);
+            let suspected_us = times(Liveness::Suspect).into_iter().min().unwrap_or(died_us);
             let first_us = told.iter().copied().min().unwrap_or(died_us);
             let last_us = told.iter().copied().max().unwrap_or(died_us);
             return Spread {
                 nodes,
+                suspected_s: (suspected_us - died_us) as f64 / 1e6,
                 noticed_s: (first_us - died_us) as f64 / 1e6,
                 rounds: (last_us - first_us) as f64 / 1e6,
             };
