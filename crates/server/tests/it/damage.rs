@@ -172,6 +172,18 @@ fn a_node_with_a_damaged_journal_names_the_command_that_rebuilds_it_and_the_comm
     assert_eq!(read_all(&cluster, 0), COUNT);
 }
 
+/// For a store that opens and fails again and again: its data are sound enough to be opened, and are set aside all the same.
+#[test]
+fn data_that_can_be_opened_are_set_aside_if_that_is_asked_for() {
+    let mut cluster = written();
+    cluster[1].stop();
+    cluster[1].start_with(&["--rebuild=always"]);
+    cluster[1].await_ready();
+    assert!(!files_with(&cluster[1].dir, "/damaged-1/engine/").is_empty());
+    assert_eq!(read_all(&cluster, 1), COUNT);
+    assert!(metric(&cluster, 1, "torc_rebuilt_records_total") >= COUNT as f64);
+}
+
 #[test]
 fn a_single_node_has_nobody_to_rebuild_from_and_says_so() {
     let mut cluster = Cluster::start(&Settings {
