@@ -46,19 +46,20 @@ impl Get {
     pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
         let is_deadline = event == Event::Deadline;
         let state = self.round.on(event, site);
-        if is_deadline && self.replied {
-            return self.finish(site);
+        match self.advance(state, site) {
+            Progress::Continue if is_deadline => self.finish(site),
+            progress => progress,
         }
-        self.advance(state, site)
     }
 
     fn advance(&mut self, state: RoundState, site: &mut Site) -> Progress {
         if !self.replied {
             match state {
                 RoundState::Pending => return Progress::Continue,
+                // The other homes are still heard: what kept the read from an answer may be what they can mend.
                 RoundState::Failed(cause) => {
+                    self.replied = true;
                     site.finish(self.meta.origin, Outcome::Failed(Failure::refused(cause)));
-                    return Progress::Done;
                 }
                 RoundState::Ready => self.reply(site),
             }

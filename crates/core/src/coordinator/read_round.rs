@@ -218,26 +218,21 @@ impl ReadRound {
         }
     }
 
-    /// Sends the homes that answered what they lack; nobody waits for it. A home whose record is damaged is mended only
-    /// from all the others together: until then what it had acknowledged is unknown (RULINGS 19).
+    /// Sends the homes that answered what they lack; nobody waits for it.
     pub fn repair(&self, site: &mut Site) {
         let merged = self.merge(&self.answers);
         for (node, answer) in &self.answers {
-            let others_counted = usize::from(self.tally.answered()) + 1 >= usize::from(self.tally.n());
-            let may_mend_damage = others_counted && !self.tally.has_counted(*node) && self.tally.n() > 1;
-            let empty = answer
-                .damaged
-                .iter()
-                .filter(|key| may_mend_damage && merged.record(key).is_none());
+            let mendable = answer.damaged.iter().filter(|key| self.may_mend(key));
             // No other home has anything: an empty record ends the damage, or the key could never be read at all homes.
-            let empty: Records = empty
+            let empty: Records = mendable
+                .filter(|key| merged.record(key).is_none())
                 .filter_map(|key| Some((key.clone(), empty_record(key, site)?)))
                 .collect();
             let lacking: Records = merged
                 .records
                 .iter()
                 .filter(|record| !holds(answer, record))
-                .filter(|record| may_mend_damage || !answer.damaged.contains(&record.0))
+                .filter(|record| !answer.damaged.contains(&record.0) || self.may_mend(&record.0))
                 .cloned()
                 .chain(empty)
                 .collect();
@@ -254,6 +249,19 @@ impl ReadRound {
                 site.ask_merge(&[*node], None, lacking);
             }
         }
+    }
+
+    /// A damaged record is mended only from all other homes together: until then what its home had acknowledged is unknown
+    /// (RULINGS 19). Homes whose record is damaged too have nothing to add, but one home at least must know the record.
+    fn may_mend(&self, key: &RecordKey) -> bool {
+        let speaks_of = |answer: &ReadAnswer| {
+            let end = answer.complete_up_to.as_ref();
+            !answer.rebuilding && end.is_none_or(|end| key.as_bytes() < &end[..])
+        };
+        let mut answers = self.answers.iter().map(|(_, answer)| answer);
+        self.answers.len() == usize::from(self.tally.n())
+            && answers.clone().all(speaks_of)
+            && answers.any(|answer| !answer.damaged.contains(key))
     }
 
     fn verdict(&self) -> Verdict {

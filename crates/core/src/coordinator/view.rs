@@ -62,24 +62,27 @@ impl View {
             return Progress::Continue;
         }
         let state = self.gathering.on(event, &self.want, site);
-        self.advance(state, site)
+        match self.advance(state, site) {
+            Progress::Continue if is_deadline => {
+                self.gathering.repair(site);
+                Progress::Done
+            }
+            progress => progress,
+        }
     }
 
     fn advance(&mut self, state: RoundState, site: &mut Site) -> Progress {
         match state {
             RoundState::Pending => return Progress::Continue,
-            RoundState::Failed(cause) => {
-                site.finish(self.meta.origin, Outcome::Failed(Failure::refused(cause)));
-                return Progress::Done;
+            // The other homes are still heard: what kept the read from an answer may be what they can mend.
+            RoundState::Failed(cause) => site.finish(self.meta.origin, Outcome::Failed(Failure::refused(cause))),
+            RoundState::Ready => {
+                let seen = view(&self.gathering.gathered, &self.want, site.expiry_wall());
+                let answered = self.gathering.round.answered();
+                site.finish(self.meta.origin, Outcome::View(Box::new(seen), answered));
             }
-            RoundState::Ready => {}
         }
         self.replied = true;
-        let seen = view(&self.gathering.gathered, &self.want, site.expiry_wall());
-        site.finish(
-            self.meta.origin,
-            Outcome::View(Box::new(seen), self.gathering.round.answered()),
-        );
         if self.gathering.round.is_complete() {
             self.gathering.repair(site);
             return Progress::Done;
