@@ -18,7 +18,12 @@ const CONFIRM_MS_MAX: u64 = 2_000;
 #[derive(Debug)]
 pub struct Boots {
     incarnation: u64,
-    nonce: u64,
+    /// Nonces of this directory's last boots, this one at the end.
+    lineage: Vec<u64>,
+    /// The write that says on disk what a peer has found out: that earlier boots were forgotten.
+    settling: Option<Token>,
+    /// That write is durable.
+    settled: bool,
     marker: Option<CleanMarker>,
     /// Peers for whom the marker's boot was the last one.
     confirmed: BTreeSet<NodeId>,
@@ -40,18 +45,22 @@ pub enum Verdict {
 impl Boots {
     /// As the disk says.
     #[must_use]
-    pub fn new(state: &BootState, site: &mut Site) -> Self {
-        let nonce = site.random.next_u64();
-        let peers = state.peers.iter().copied().collect();
+    pub fn new(state: &BootState, started: Time) -> Self {
         Self {
             incarnation: state.incarnation,
-            nonce,
+            lineage: state.lineage.clone(),
+            settling: None,
+            settled: false,
             marker: state.marker,
             confirmed: BTreeSet::new(),
-            started: site.now.time,
-            peers,
+            peers: state.peers.iter().copied().collect(),
             replies: BTreeMap::new(),
+            started,
         }
+    }
+
+    fn nonce(&self) -> u64 {
+        self.lineage.last().copied().unwrap_or_default()
     }
 
     /// This boot's number.
@@ -69,38 +78,51 @@ impl Boots {
 
     /// Says to a peer that this node has started, and asks what it remembers.
     pub fn greet(&self, peer: NodeId, site: &mut Site) {
-        site.send(
-            &[peer],
-            Message::Boot(Boot {
-                incarnation: self.incarnation,
-                nonce: self.nonce,
-            }),
-        );
+        let boot = Boot {
+            incarnation: self.incarnation,
+            nonce: self.nonce(),
+            lineage: self.lineage.clone(),
+            settled: self.settled,
+        };
+        site.send(&[peer], Message::Boot(boot));
     }
 
     /// A peer has started: remember it durably, then answer.
-    pub fn on_boot(&mut self, from: NodeId, boot: Boot, site: &mut Site) {
+    pub fn on_boot(&mut self, from: NodeId, boot: &Boot, site: &mut Site) {
         let known = self.peers.get(&from).copied().unwrap_or_default();
-        if known.nonce == boot.nonce {
-            self.reply(from, known, site);
-            return;
-        }
-        let memory = PeerMemory {
-            incarnation: known.incarnation.max(boot.incarnation),
-            nonce: boot.nonce,
-            before: known.incarnation,
-        };
-        self.peers.insert(from, memory);
-        let token = site.ask_store(StoreOp::PutMeta(Meta::Peer(from, memory)));
+        let memory = remember(known, boot);
         let reply = BootReply {
             nonce: boot.nonce,
-            highest_before: memory.before,
+            highest_before: if known.nonce == boot.nonce {
+                known.before
+            } else {
+                known.incarnation
+            },
+            regressed: !boot.settled && is_foreign(&known, boot),
         };
+        if memory == known {
+            site.send(&[from], Message::BootReply(reply));
+            return;
+        }
+        self.peers.insert(from, memory);
+        let token = site.ask_store(StoreOp::PutMeta(Meta::Peer(from, memory)));
         self.replies.insert(token, (from, reply));
     }
 
     /// A fact is durable; true if it was one of these.
     pub fn on_stored(&mut self, token: Token, done: bool, site: &mut Site) -> bool {
+        if self.settling == Some(token) {
+            self.settling = None;
+            self.settled = done;
+            // A store that failed stays out of service until the next boot, which will be told again.
+            if done {
+                let connected: Vec<NodeId> = site.peers.connected().collect();
+                for peer in connected {
+                    self.greet(peer, site);
+                }
+            }
+            return true;
+        }
         let Some((node, reply)) = self.replies.remove(&token) else {
             return false;
         };
@@ -112,18 +134,18 @@ impl Boots {
 
     /// What a peer remembers of this node.
     pub fn on_reply(&mut self, from: NodeId, reply: BootReply, site: &mut Site) -> Verdict {
-        if reply.nonce != self.nonce {
+        if reply.nonce != self.nonce() {
             return Verdict::Sound;
         }
-        if reply.highest_before >= self.incarnation {
+        let is_older = reply.highest_before >= self.incarnation;
+        if is_older || (reply.regressed && !self.settled && self.settling.is_none()) {
             let marker = self.marker.take();
             if active(Mutant::ActorReused)
                 && let Some(marker) = marker
             {
                 site.minter.resume(&marker);
             }
-            self.incarnation = reply.highest_before + 1;
-            site.ask_store(StoreOp::PutMeta(Meta::Incarnation(self.incarnation)));
+            self.incarnation = self.incarnation.max(reply.highest_before + 1);
             if !active(Mutant::ActorReused) {
                 site.new_life("a peer has seen a later life of this node");
             }
@@ -145,11 +167,106 @@ impl Boots {
         Verdict::Sound
     }
 
-    fn reply(&self, to: NodeId, memory: PeerMemory, site: &mut Site) {
-        let reply = BootReply {
-            nonce: memory.nonce,
-            highest_before: memory.before,
-        };
-        site.send(&[to], Message::BootReply(reply));
+    /// The node has begun to rebuild all its copies, and has asked its disk to say so: once this number is durable, and so
+    /// what was asked before it, peers may forget the boots that this disk knows nothing of.
+    pub fn settle(&mut self, site: &mut Site) {
+        self.settled = false;
+        self.settling = Some(site.ask_store(StoreOp::PutMeta(Meta::Incarnation(self.incarnation))));
+    }
+}
+
+/// What to remember of a peer after these words of it. A disk that knows of all boots heard of is the one it was, or a
+/// newer one: its own boot stands for them. Else each is kept, until the peer's disk says itself that it has forgotten.
+fn remember(known: PeerMemory, boot: &Boot) -> PeerMemory {
+    // Words of an earlier boot that come late, or a disk that was replaced by an older copy: it will settle with a higher
+    // number.
+    if boot.incarnation < known.incarnation {
+        return known;
+    }
+    let mut heard = known.heard;
+    if boot.settled || !is_foreign(&known, boot) {
+        heard = [boot.nonce, 0, 0, 0];
+    } else if !heard.contains(&boot.nonce)
+        && let Some(free) = heard.iter_mut().find(|nonce| **nonce == 0)
+    {
+        *free = boot.nonce;
+    }
+    let is_new = known.nonce != boot.nonce;
+    PeerMemory {
+        incarnation: boot.incarnation,
+        nonce: boot.nonce,
+        before: if is_new { known.incarnation } else { known.before },
+        heard,
+    }
+}
+
+/// True if a boot was heard of that the peer's disk knows nothing of.
+fn is_foreign(known: &PeerMemory, boot: &Boot) -> bool {
+    let mut heard = known.heard.iter().filter(|&&nonce| nonce != 0);
+    heard.any(|nonce| !boot.lineage.contains(nonce))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_foreign, remember};
+    use crate::message::Boot;
+    use crate::storage::PeerMemory;
+
+    fn boot(incarnation: u64, lineage: &[u64], settled: bool) -> Boot {
+        Boot {
+            incarnation,
+            nonce: lineage.last().copied().expect("its own"),
+            lineage: lineage.to_vec(),
+            settled,
+        }
+    }
+
+    /// What is remembered after these boots, each found as foreign as said.
+    fn after(boots: &[(Boot, bool)]) -> PeerMemory {
+        let mut known = PeerMemory::default();
+        for (boot, expected) in boots {
+            assert_eq!(is_foreign(&known, boot), *expected, "{boot:?} after {known:?}");
+            known = remember(known, boot);
+        }
+        known
+    }
+
+    #[test]
+    fn a_disk_that_remembers_all_boots_is_the_one_it_was() {
+        let known = after(&[
+            (boot(1, &[11], false), false),
+            (boot(2, &[11, 12], false), false),
+            (boot(5, &[11, 12, 13, 14, 15], false), false),
+        ]);
+        assert_eq!((known.incarnation, known.before, known.nonce), (5, 2, 15));
+        assert_eq!(known.heard, [15, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_older_copy_that_has_booted_as_often_is_not_the_disk_it_was() {
+        // The copy was taken after the first boot, and booted once where nobody heard of it.
+        after(&[
+            (boot(2, &[11, 12], false), false),
+            (boot(3, &[11, 22, 23], false), true),
+        ]);
+    }
+
+    #[test]
+    fn an_older_copy_that_crashed_before_its_disk_said_so_is_caught_at_its_next_boot() {
+        let known = after(&[
+            (boot(7, &[11, 17], false), false),
+            (boot(8, &[11, 28], false), true),
+            (boot(9, &[11, 28, 29], false), true),
+            // Now its marks are durable: the boots before are forgotten, and the next is no news.
+            (boot(10, &[11, 28, 29], true), true),
+            (boot(11, &[11, 28, 29, 31], false), false),
+        ]);
+        assert_eq!(known.heard, [31, 0, 0, 0]);
+    }
+
+    #[test]
+    fn words_of_an_earlier_boot_that_come_late_change_nothing() {
+        let known = after(&[(boot(1, &[11], false), false), (boot(2, &[11, 12], false), false)]);
+        assert_eq!(remember(known, &boot(1, &[11], false)), known);
     }
 }

@@ -215,12 +215,16 @@ pub enum Refusal {
 }
 
 /// A node's first words after a start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Boot {
     /// Its boot number.
     pub incarnation: u64,
     /// Random, new at every boot: tells a repeated message from another boot with the same number (a restored backup).
     pub nonce: u64,
+    /// Nonces of the boots that its disk remembers, this one included.
+    pub lineage: Vec<u64>,
+    /// It knows that its disk is not the one it had, and its disk says so too: earlier boots may be forgotten.
+    pub settled: bool,
 }
 
 /// What a peer remembers of a node that has just started.
@@ -230,6 +234,8 @@ pub struct BootReply {
     pub nonce: u64,
     /// The highest earlier incarnation that the peer had durably seen; 0 if it never heard of the node.
     pub highest_before: u64,
+    /// The peer has heard of a boot that the node's disk knows nothing of.
+    pub regressed: bool,
 }
 
 /// A rebuilding replica asks for a page.

@@ -81,7 +81,7 @@ impl Node {
         let hlc = boot.marker.map_or(crate::time::Hlc::ZERO, |marker| marker.hlc);
         let mut site = Site::new(id, ring, catalog, HlcClock::resume(hlc), seed, now);
         let operations = Operations::new(&mut site.random);
-        let boots = Boots::new(&boot, &mut site);
+        let boots = Boots::new(&boot, now.time);
         let members = site.ring.members().iter().map(|member| member.id);
         let gossip = Gossip::new(id, boots.incarnation(), members, seed ^ GOSSIP_SEED, now.time);
         let mut node = Self {
@@ -287,10 +287,11 @@ impl Node {
                     self.site.notify(op, Event::Refused(from, refused.reason));
                 }
             }
-            Message::Boot(boot) => self.boots.on_boot(from, boot, &mut self.site),
+            Message::Boot(boot) => self.boots.on_boot(from, &boot, &mut self.site),
             Message::BootReply(reply) => {
                 if self.boots.on_reply(from, reply, &mut self.site) == Verdict::Regressed {
                     self.rebuild_everything();
+                    self.boots.settle(&mut self.site);
                 }
             }
             Message::Pull(pull) => {

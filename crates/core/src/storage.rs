@@ -133,6 +133,12 @@ pub struct ScrubMemory {
 /// its first boot was counted: what it does not say of a bucket means nothing.
 pub const COPIES_KNOWN: BucketId = BucketId(u32::MAX);
 
+/// How many of its last boots a node names to its peers, this one included.
+pub const LINEAGE_MAX: usize = 64;
+
+/// Boots of one peer that may be remembered at once.
+pub const HEARD_MAX: usize = 4;
+
 /// What a node remembers of a peer's boots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PeerMemory {
@@ -142,6 +148,8 @@ pub struct PeerMemory {
     pub nonce: u64,
     /// The highest incarnation heard of before that boot.
     pub before: u64,
+    /// Nonces of boots that the peer's disk must know of, or it is not the disk it had; 0 is none. One boot as a rule.
+    pub heard: [u64; HEARD_MAX],
 }
 
 /// A store effect's answer.
@@ -229,6 +237,9 @@ pub struct CleanMarker {
 pub struct BootState {
     /// This boot's number: one more than the last one kept on disk, 1 on a new directory. Durable before the node starts.
     pub incarnation: u64,
+    /// Nonces of the last boots of this directory, at most `LINEAGE_MAX`, this boot's own at the end: random, and durable
+    /// before the node starts. A number tells nothing of a disk that was replaced by an older copy and booted as often.
+    pub lineage: Vec<u64>,
     /// Present only after a clean stop, and deleted durably before the node starts.
     pub marker: Option<CleanMarker>,
     /// What is remembered of each peer's boots.

@@ -1,16 +1,16 @@
 //! Small durable facts about this node. An empty value: no longer so. Nothing is ever removed, because a compaction that
 //! dropped the engine's highest sequence number would let it be used again; the journals' check relies on their order.
 //! ```text
-//! key:   'i' incarnation, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub
+//! key:   'i' incarnation, 'n' slot u32 BE: one of the last boots, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
-//! body:  'i' incarnation u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before u64; 'r', 'h' nothing;
+//! body:  'i' incarnation u64; 'n' incarnation, nonce u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before, heard 4 × u64; 'r', 'h' nothing;
 //!        's' begun, ended u64 (all ones: never), has a position u8, position
 //! ```
 
 use bytes::Bytes;
 use torc_core::id::{BucketId, Life, NodeId, PartitionId};
 use torc_core::key::RecordKey;
-use torc_core::storage::{CleanMarker, Meta, PeerMemory, ScrubMemory};
+use torc_core::storage::{CleanMarker, HEARD_MAX, LINEAGE_MAX, Meta, PeerMemory, ScrubMemory};
 use torc_core::time::{Hlc, Wall};
 
 /// The version that is written.
@@ -31,6 +31,8 @@ pub(crate) struct Stored {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Fact {
     Incarnation(u64),
+    /// A boot's number and nonce.
+    Boot(u64, u64),
     Marker(CleanMarker),
     Peer(NodeId, PeerMemory),
     Rebuilding(BucketId),
@@ -47,7 +49,7 @@ pub(crate) fn stored(meta: &Meta) -> Stored {
         },
         Meta::Peer(node, memory) => Stored {
             key: keyed(b'p', node.0),
-            value: sealed(&[memory.incarnation, memory.nonce, memory.before]),
+            value: sealed_peer(memory),
         },
         Meta::Rebuilding(bucket, is_rebuilding) => Stored {
             key: keyed(b'r', bucket.0),
@@ -60,6 +62,14 @@ pub(crate) fn stored(meta: &Meta) -> Stored {
                 value: sealed_with(&times, memory.position.as_deref()),
             }
         }
+    }
+}
+
+/// The stored form of a boot: it takes the place of one long ago.
+pub(crate) fn stored_boot(incarnation: u64, nonce: u64) -> Stored {
+    Stored {
+        key: keyed(b'n', (incarnation % LINEAGE_MAX as u64) as u32),
+        value: sealed(&[incarnation, nonce]),
     }
 }
 
@@ -98,6 +108,10 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
             let [incarnation] = opened(value).ok_or("this node's incarnation")?;
             Ok(Fact::Incarnation(incarnation))
         }
+        Some((b'n', [_, _, _, _])) => {
+            let [incarnation, nonce] = opened(value).ok_or("one of this node's boots")?;
+            Ok(Fact::Boot(incarnation, nonce))
+        }
         Some((b'm', [])) => {
             let [life, birth, hlc, incarnation] = opened(value).ok_or("the clean marker")?;
             Ok(Fact::Marker(CleanMarker {
@@ -117,11 +131,13 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
         }
         Some((b'p', node)) => {
             let node = number(node).ok_or("a peer's name")?;
-            let [incarnation, nonce, before] = opened(value).ok_or("what is remembered of a peer")?;
+            let [incarnation, nonce, before, heard @ ..] =
+                opened::<{ 3 + HEARD_MAX }>(value).ok_or("what is remembered of a peer")?;
             let memory = PeerMemory {
                 incarnation,
                 nonce,
                 before,
+                heard,
             };
             Ok(Fact::Peer(NodeId(node), memory))
         }
@@ -143,6 +159,12 @@ fn keyed(kind: u8, number: u32) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+fn sealed_peer(memory: &PeerMemory) -> Vec<u8> {
+    let mut words = vec![memory.incarnation, memory.nonce, memory.before];
+    words.extend_from_slice(&memory.heard);
+    sealed(&words)
 }
 
 fn sealed(words: &[u64]) -> Vec<u8> {
@@ -234,8 +256,10 @@ mod tests {
             incarnation: 1,
             nonce: 2,
             before: 3,
+            heard: [2, 9, 0, 0],
         };
         let cases = [
+            (stored_boot(66, 17), Fact::Boot(66, 17)),
             (stored(&Meta::Incarnation(7)), Fact::Incarnation(7)),
             (stored_marker(&marker()), Fact::Marker(marker())),
             (stored(&Meta::Peer(NodeId(5), memory)), Fact::Peer(NodeId(5), memory)),

@@ -308,8 +308,17 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
         (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
-        any::<(u64, u64)>().prop_map(|(incarnation, nonce)| Message::Boot(Boot { incarnation, nonce })),
-        any::<(u64, u64)>().prop_map(|(nonce, highest_before)| Message::BootReply(BootReply { nonce, highest_before })),
+        any::<(u64, u64, Vec<u64>, bool)>().prop_map(|(incarnation, nonce, lineage, settled)| Message::Boot(Boot {
+            incarnation,
+            nonce,
+            lineage,
+            settled,
+        })),
+        any::<(u64, u64, bool)>().prop_map(|(nonce, highest_before, regressed)| Message::BootReply(BootReply {
+            nonce,
+            highest_before,
+            regressed,
+        })),
         (op(), range()).prop_map(|(op, range)| Message::Pull(Pull { op, range })),
         (op(), records(), prop::option::of(bytes()), any::<(bool, bool)>()).prop_map(
             |(op, records, next, (partial, failed))| {

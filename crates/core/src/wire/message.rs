@@ -93,10 +93,13 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         v1::Body::Boot(boot) => Message::Boot(Boot {
             incarnation: boot.incarnation,
             nonce: boot.nonce,
+            lineage: boot.lineage,
+            settled: boot.settled,
         }),
         v1::Body::BootReply(reply) => Message::BootReply(BootReply {
             nonce: reply.nonce,
             highest_before: reply.highest_before,
+            regressed: reply.regressed,
         }),
         v1::Body::Pull(pull) => Message::Pull(Pull {
             op: OpId(pull.op),
@@ -152,10 +155,13 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
         Message::Boot(boot) => v1::Body::Boot(v1::Boot {
             incarnation: boot.incarnation,
             nonce: boot.nonce,
+            lineage: boot.lineage.clone(),
+            settled: boot.settled,
         }),
         Message::BootReply(reply) => v1::Body::BootReply(v1::BootReply {
             nonce: reply.nonce,
             highest_before: reply.highest_before,
+            regressed: reply.regressed,
         }),
         Message::Pull(pull) => v1::Body::Pull(v1::Pull {
             op: pull.op.0,

@@ -319,6 +319,10 @@ pub(super) struct Boot {
     pub(super) incarnation: u64,
     #[prost(fixed64, tag = "2")]
     pub(super) nonce: u64,
+    #[prost(fixed64, repeated, tag = "3")]
+    pub(super) lineage: Vec<u64>,
+    #[prost(bool, tag = "4")]
+    pub(super) settled: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -327,6 +331,8 @@ pub(super) struct BootReply {
     pub(super) nonce: u64,
     #[prost(uint64, tag = "2")]
     pub(super) highest_before: u64,
+    #[prost(bool, tag = "3")]
+    pub(super) regressed: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -29,6 +29,8 @@ pub struct Image {
     pub records: Records,
     /// The last boot number.
     pub incarnation: u64,
+    /// Nonces of its boots, oldest first.
+    pub lineage: Vec<u64>,
     /// Left by a clean stop.
     pub marker: Option<CleanMarker>,
     /// What is remembered of peers.
@@ -46,6 +48,8 @@ pub enum Entry {
     Writes(Vec<Write>),
     /// A fact.
     Meta(Meta),
+    /// A boot begins under this nonce.
+    Boot(u64),
     /// The clean marker is written or taken away.
     Marker(Option<CleanMarker>),
 }
@@ -69,6 +73,7 @@ impl Image {
             Entry::Meta(Meta::Rebuilding(bucket, false)) => {
                 self.rebuilding.remove(bucket);
             }
+            Entry::Boot(nonce) => self.lineage.push(*nonce),
             Entry::Marker(marker) => self.marker = *marker,
         }
     }
@@ -413,7 +418,7 @@ impl Disk {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Writes(writes) => Some(writes),
-                Entry::Meta(_) | Entry::Marker(_) => None,
+                Entry::Boot(_) | Entry::Meta(_) | Entry::Marker(_) => None,
             })
             .flatten()
             .map(|write| write.key.clone())
@@ -451,10 +456,11 @@ impl Disk {
     }
 
     /// What the next boot finds. Its number is durable, and the marker gone, before the node starts.
-    pub fn boot(&mut self) -> Image {
+    pub fn boot(&mut self, nonce: u64) -> Image {
         let found = self.durable.clone();
         for entry in [
             Entry::Meta(Meta::Incarnation(found.incarnation + 1)),
+            Entry::Boot(nonce),
             Entry::Marker(None),
         ] {
             self.log.push_back(entry);

@@ -55,7 +55,9 @@ impl World {
         this.undisturbed_since_us = now_us;
         this.clock.origin_us = origin_us;
         this.clock.booted_us = now_us;
-        let image = this.disk.boot();
+        // Different for every boot of every host; drawn from no chance, so that it moves nothing else.
+        let nonce = twox_hash::XxHash3_64::oneshot_with_seed(now_us, &[host as u8]) | 1;
+        let image = this.disk.boot(nonce);
         let config = NodeConfig {
             id: this.id,
             ring,
@@ -63,7 +65,7 @@ impl World {
             seed,
         };
         let mut out = Outbox::new();
-        let node = Node::new(config, boot_state(&image), this.clock.now(now_us), &mut out);
+        let node = Node::new(config, boot_state(&image, nonce), this.clock.now(now_us), &mut out);
         let deadline = node.next_deadline();
         this.node = Some(node);
         let boot = this.boot;
@@ -324,11 +326,12 @@ impl World {
     }
 }
 
-fn boot_state(image: &Image) -> BootState {
+fn boot_state(image: &Image, nonce: u64) -> BootState {
     let head = |key: &RecordKey| key.is_partition_head();
     let heads = image.records.iter().filter(|entry| head(entry.0));
     BootState {
         incarnation: image.incarnation + 1,
+        lineage: image.lineage.iter().copied().chain([nonce]).collect(),
         marker: image.marker,
         peers: image.peers.iter().map(|(&node, &memory)| (node, memory)).collect(),
         rebuilding: image.rebuilding.iter().copied().collect::<Vec<BucketId>>(),

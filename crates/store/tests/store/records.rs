@@ -249,7 +249,10 @@ fn facts_and_heads_are_found_at_the_next_boot() {
         incarnation: 4,
         nonce: 5,
         before: 3,
+        heard: [5, 6, 0, 0],
     };
+    let first = tested.boot.lineage.clone();
+    assert_eq!(first.len(), 1);
     tested.put_meta(Meta::Peer(NodeId(8), memory));
     tested.put_meta(Meta::Rebuilding(BucketId(1), true));
     tested.put_meta(Meta::Rebuilding(BucketId(2), true));
@@ -276,6 +279,13 @@ fn facts_and_heads_are_found_at_the_next_boot() {
     tested.stop();
     let tested = open(dir.path());
     assert_eq!(tested.boot.incarnation, 2);
+    let second = tested.boot.lineage.clone();
+    assert_eq!(
+        (second.len(), second[0]),
+        (2, first[0]),
+        "boots before this one, and this one"
+    );
+    assert_ne!(second[0], second[1]);
     assert_eq!(tested.boot.marker, Some(marker()));
     assert_eq!(tested.boot.peers, [(NodeId(8), memory)]);
     assert_eq!(tested.boot.rebuilding, [BucketId(2)]);
