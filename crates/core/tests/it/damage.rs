@@ -95,6 +95,28 @@ fn a_read_that_needs_the_damaged_home_fails_once_and_is_answered_soon_after() {
     );
 }
 
+/// Each waited for the other to say what it held, and none was ever mended.
+#[test]
+fn a_record_that_is_damaged_at_two_homes_is_mended_from_the_third() {
+    let mut cluster = Cluster::new(3);
+    let [node, other, third] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.put(node, DEFAULT, "k", "v", None);
+    cluster.run_for_ms(100);
+    damage(&mut cluster, node, "k");
+    damage(&mut cluster, other, "k");
+    let refused = cluster.ask(third, get(DEFAULT, "k", R_ALL));
+    assert!(matches!(refused, Outcome::Failed(_)), "{refused:?}");
+    cluster.run_for_ms(1_000);
+    for home in [node, other] {
+        assert!(cluster.disks[&home].damaged.is_empty(), "{home:?} is mended");
+    }
+    let found = cluster.ask(third, get(DEFAULT, "k", R_ALL));
+    assert!(
+        matches!(&found, Outcome::Found(found) if found.siblings.len() == 1),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn a_damaged_record_stays_unknown_while_another_home_is_away() {
     let mut cluster = Cluster::new(3);
