@@ -12,6 +12,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::id::{BucketId, PartitionId};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
@@ -22,9 +23,12 @@ const END: [u8; 2] = [0x00, 0x01];
 /// The first byte of the sort key under which a field of a Redis hash lives (RULINGS 8).
 pub const FIELD_PREFIX: u8 = 0x01;
 
+/// Names up to this length are kept in place: they are cloned, hashed and compared without following a pointer.
+const IN_PLACE_BYTES: usize = 40;
+
 /// A record's name: partition, bucket, placement hash, partition key and sort key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RecordKey(Bytes);
+pub struct RecordKey(SmallVec<[u8; IN_PLACE_BYTES]>);
 
 impl RecordKey {
     /// Builds the name; `hash` is the placement hash and `partition` the partition that it falls into.
@@ -32,7 +36,7 @@ impl RecordKey {
     pub fn new(partition: PartitionId, bucket: BucketId, hash: u64, partition_key: &[u8], sort_key: &[u8]) -> Self {
         let zeros = partition_key.iter().filter(|&&byte| byte == 0).count();
         let length = FIXED_BYTES + partition_key.len() + zeros + END.len() + sort_key.len();
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = SmallVec::with_capacity(length);
         push_fixed(&mut bytes, partition, bucket, hash);
         if zeros == 0 {
             bytes.extend_from_slice(partition_key);
@@ -46,17 +50,17 @@ impl RecordKey {
         }
         bytes.extend_from_slice(&END);
         bytes.extend_from_slice(sort_key);
-        Self(Bytes::from(bytes))
+        Self(bytes)
     }
 
     /// Checks bytes that came from a disk or another node.
     #[must_use]
-    pub fn from_bytes(bytes: Bytes) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < FIXED_BYTES + END.len() || bytes.len() > Self::BYTES_MAX {
             return None;
         }
-        end_of_partition_key(&bytes)?;
-        Some(Self(bytes))
+        end_of_partition_key(bytes)?;
+        Some(Self(SmallVec::from_slice(bytes)))
     }
 
     /// The longest legal name, in bytes: every byte of the partition key escaped.
@@ -68,10 +72,10 @@ impl RecordKey {
         &self.0
     }
 
-    /// The whole name, shared.
+    /// The whole name, copied.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.0.clone()
+        Bytes::copy_from_slice(&self.0)
     }
 
     /// The partition that holds the record.
@@ -116,10 +120,10 @@ impl RecordKey {
         &self.0[self.group_end()..]
     }
 
-    /// The sort key, sharing this name's memory.
+    /// The sort key, copied.
     #[must_use]
     pub fn sort_key_bytes(&self) -> Bytes {
-        self.0.slice(self.group_end()..)
+        Bytes::copy_from_slice(self.sort_key())
     }
 
     /// The part that all sort keys of one partition key share.
@@ -132,10 +136,10 @@ impl RecordKey {
     #[must_use]
     pub fn with_sort_key(&self, sort_key: &[u8]) -> Self {
         let group = self.group();
-        let mut bytes = Vec::with_capacity(group.len() + sort_key.len());
+        let mut bytes = SmallVec::with_capacity(group.len() + sort_key.len());
         bytes.extend_from_slice(group);
         bytes.extend_from_slice(sort_key);
-        Self(Bytes::from(bytes))
+        Self(bytes)
     }
 
     /// The name of the partition's own record in `bucket`, which holds what concerns all of it (`cleared_at` of
@@ -160,10 +164,9 @@ impl RecordKey {
     /// The first name of a partition of a bucket, for range reads.
     #[must_use]
     pub fn range_start(partition: PartitionId, bucket: BucketId) -> Bytes {
-        let mut bytes = Vec::with_capacity(FIXED_BYTES);
+        let mut bytes = SmallVec::<[u8; IN_PLACE_BYTES]>::new();
         push_fixed(&mut bytes, partition, bucket, 0);
-        bytes.truncate(6);
-        Bytes::from(bytes)
+        Bytes::copy_from_slice(&bytes[..6])
     }
 
     fn group_end(&self) -> usize {
@@ -171,7 +174,7 @@ impl RecordKey {
     }
 }
 
-fn push_fixed(bytes: &mut Vec<u8>, partition: PartitionId, bucket: BucketId, hash: u64) {
+fn push_fixed(bytes: &mut SmallVec<[u8; IN_PLACE_BYTES]>, partition: PartitionId, bucket: BucketId, hash: u64) {
     bytes.extend_from_slice(&partition.0.to_be_bytes());
     bytes.extend_from_slice(&bucket.0.to_be_bytes());
     bytes.extend_from_slice(&hash.to_be_bytes());
@@ -253,7 +256,7 @@ mod tests {
         #[test]
         fn a_name_gives_back_its_parts(pk in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255), any::<u8>()], 1..40),
                                        sort in proptest::collection::vec(any::<u8>(), 0..20)) {
-            let name = RecordKey::from_bytes(key(&pk, &sort).to_bytes()).expect("legal");
+            let name = RecordKey::from_bytes(key(&pk, &sort).as_bytes()).expect("legal");
             let plain = name.partition_key().into_owned();
             prop_assert_eq!(&plain, &pk);
             prop_assert_eq!(name.sort_key(), &sort[..]);
@@ -270,7 +273,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..60)) {
-            if let Some(name) = RecordKey::from_bytes(Bytes::from(bytes)) {
+            if let Some(name) = RecordKey::from_bytes(&bytes) {
                 let _ = (name.partition_key(), name.sort_key(), name.group(), format!("{name:?}"));
             }
         }

@@ -44,11 +44,13 @@ pub enum Mutant {
     NeverRefutes,
     /// A damaged record is taken for an absent one.
     DamagedIsAbsent,
+    /// What is answered without an operation is whatever the store shows, though a write of it is under way.
+    AtOnceUndurable,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -69,6 +71,7 @@ impl Mutant {
         Self::PauseIsSilence,
         Self::NeverRefutes,
         Self::DamagedIsAbsent,
+        Self::AtOnceUndurable,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! One node's core: where the protocols meet. Inputs are handed to the operation, replica or protocol that they concern;
 //! what these ask of one another is done before the step ends.
 
+mod at_once;
 mod copies;
 mod liveness;
 mod view;

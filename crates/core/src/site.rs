@@ -183,12 +183,18 @@ impl Site {
 
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.
     pub fn enter(&mut self, now: Now) {
-        let offset = |now: Now| now.wall.0 as i64 - (now.time.0 / 1_000) as i64;
-        let jumped = (offset(now) - offset(self.now)).abs() > CLOCK_JUMP_MS;
+        let jumped = self.has_jumped(now);
         self.now = now;
         if jumped {
             self.judge_clock();
         }
+    }
+
+    /// True if the wall clock has moved otherwise than the monotonic one since the last step.
+    #[must_use]
+    pub fn has_jumped(&self, now: Now) -> bool {
+        let offset = |now: Now| now.wall.0 as i64 - (now.time.0 / 1_000) as i64;
+        (offset(now) - offset(self.now)).abs() > CLOCK_JUMP_MS
     }
 
     /// True if this node's clock is near enough to its peers'.

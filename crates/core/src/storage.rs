@@ -219,6 +219,12 @@ pub trait Storage {
     fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Result<Page, StoreError>;
 }
 
+/// The records that a store can show without waiting.
+pub trait AtHand {
+    /// The record, or that there is none; `None` if that takes a look at the disk, or if the store can't say.
+    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>>;
+}
+
 /// What the clean marker of the last shutdown says (RULINGS 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CleanMarker {

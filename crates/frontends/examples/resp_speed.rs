@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use torc_core::bucket::{Bucket, Catalog};
 use torc_core::causality::{ClientContext, Dot, Value};
-use torc_core::command::Command;
+use torc_core::command::{Command, Options};
+use torc_core::id::BucketId;
 use torc_core::id::{ActorId, Life, NodeId};
 use torc_core::outcome::{Answered, Found, Outcome, Sibling, Written};
 use torc_core::time::{Hlc, Wall};
@@ -21,6 +22,14 @@ struct Echo {
 }
 
 impl Host for Echo {
+    fn answer_now(&mut self, _command: &Command) -> Option<Outcome> {
+        None
+    }
+
+    fn show_now(&mut self, _: BucketId, _: &[u8], _: &Options, _: &mut dyn FnMut(Option<&Bytes>)) -> bool {
+        false
+    }
+
     fn submit(&mut self, ticket: Ticket, command: Command) {
         self.waiting.push_back((ticket, command.is_write()));
     }

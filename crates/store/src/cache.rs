@@ -17,7 +17,7 @@ const ENTRY_BYTES: u64 = 120;
 /// Entries expected when the cache is full; only the size of the ghost list depends on it.
 const ENTRY_BYTES_EXPECTED: u64 = 512;
 
-type Entry = Option<Arc<Record>>;
+pub(crate) type Entry = Option<Arc<Record>>;
 
 #[derive(Clone, Copy, Debug)]
 struct ByBytes;
@@ -50,8 +50,8 @@ impl RecordCache {
     }
 
     /// `None`: not known here. `Some(None)`: known to be absent.
-    pub fn get(&self, key: &RecordKey) -> Option<Entry> {
-        self.records.get(key).cloned()
+    pub fn get(&self, key: &RecordKey) -> Option<&Entry> {
+        self.records.get(key)
     }
 
     /// What a read found; `record` is of exact size already.

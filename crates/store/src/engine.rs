@@ -110,7 +110,7 @@ impl Engine {
                     page.next = Some(Bytes::copy_from_slice(&name));
                     return Ok(page);
                 }
-                let Some(key) = RecordKey::from_bytes(Bytes::copy_from_slice(&name)) else {
+                let Some(key) = RecordKey::from_bytes(&name) else {
                     // Not the form of a name: nobody can ask for it, and nobody can be told of it.
                     continue;
                 };
@@ -154,7 +154,7 @@ impl Engine {
             }
             part.bytes += (name.len() + stored.len()) as u64;
             at = Bytes::copy_from_slice(&name);
-            match (RecordKey::from_bytes(Bytes::copy_from_slice(&name)), decode(&stored)) {
+            match (RecordKey::from_bytes(&name), decode(&stored)) {
                 (Some(_), Ok(_)) => part.records += 1,
                 (Some(key), Err(_)) => part.damaged.push(key),
                 (None, _) => tracing::error!(?name, "not the name of a record: nobody can ask for it"),

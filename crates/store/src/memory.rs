@@ -21,8 +21,8 @@ pub(crate) struct MemoryRecords {
 }
 
 impl MemoryRecords {
-    pub fn get(&self, key: &RecordKey) -> Option<Arc<Record>> {
-        self.records.get(key.as_bytes()).map(|held| Arc::clone(&held.1))
+    pub fn get(&self, key: &RecordKey) -> Option<&Arc<Record>> {
+        self.records.get(key.as_bytes()).map(|held| &held.1)
     }
 
     pub fn put(&mut self, key: &RecordKey, record: &Record) {

@@ -1,6 +1,7 @@
 //! The store as the shell's node thread sees it: operations go in, answers come back at once where nothing blocks, and
 //! through [`Completions`] where a commit must become durable first.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
@@ -12,7 +13,7 @@ use torc_core::causality::Record;
 use torc_core::id::Token;
 use torc_core::key::RecordKey;
 use torc_core::storage::{
-    BootState, CleanMarker, Page, Range, Storage, StoreError, StoreHealth, StoreOp, StoreReply, Write,
+    AtHand, BootState, CleanMarker, Page, Range, Storage, StoreError, StoreHealth, StoreOp, StoreReply, Write,
 };
 
 use crate::boot::boot;
@@ -57,7 +58,7 @@ pub struct Store {
     cache: RecordCache,
     memory: MemoryRecords,
     budget: Budget,
-    cache_hits: u64,
+    cache_hits: Cell<u64>,
     cache_misses: u64,
     /// Where long reads go; dropped to end the reader.
     jobs: Option<Sender<(Token, Job)>>,
@@ -116,7 +117,7 @@ impl Store {
             shared,
             memory: MemoryRecords::default(),
             budget,
-            cache_hits: 0,
+            cache_hits: Cell::new(0),
             cache_misses: 0,
             committer: Some(committer),
             watch: Some(spawn("torc-watch", move || watch.run()).map_err(io)?),
@@ -214,7 +215,7 @@ impl Store {
             journal_bytes: self.engine.db.journal_disk_space().unwrap_or(0),
             cache_bytes: self.cache.bytes(),
             cache_entries: self.cache.len() as u64,
-            cache_hits: self.cache_hits,
+            cache_hits: self.cache_hits.get(),
             cache_misses: self.cache_misses,
             memory_entries: self.memory.len() as u64,
             memtable_bytes: self.engine.db.write_buffer_size(),
@@ -251,14 +252,14 @@ impl Store {
 
     fn read(&mut self, key: &RecordKey, class: StorageClass) -> StoreReply {
         match class {
-            StorageClass::Memory => return StoreReply::Record(self.memory.get(key)),
+            StorageClass::Memory => return StoreReply::Record(self.memory.get(key).cloned()),
             StorageClass::Disk => {}
         }
         if self.shared.is_out_of_service() {
             return StoreReply::Failed(StoreError::OutOfService);
         }
-        if let Some(entry) = self.cache.get(key) {
-            self.cache_hits += 1;
+        if let Some(entry) = self.cache.get(key).cloned() {
+            self.cache_hits.set(self.cache_hits.get() + 1);
             return StoreReply::Record(entry);
         }
         self.cache_misses += 1;
@@ -329,13 +330,13 @@ impl Store {
 impl Storage for Store {
     fn get(&self, key: &RecordKey, class: StorageClass) -> Result<Option<Arc<Record>>, StoreError> {
         match class {
-            StorageClass::Memory => return Ok(self.memory.get(key)),
+            StorageClass::Memory => return Ok(self.memory.get(key).cloned()),
             StorageClass::Disk => {}
         }
         if self.shared.is_out_of_service() {
             return Err(StoreError::OutOfService);
         }
-        if let Some(entry) = self.cache.get(key) {
+        if let Some(entry) = self.cache.get(key).cloned() {
             return Ok(entry);
         }
         let record = self.engine.get(key).inspect_err(|error| self.note_damage(*error))?;
@@ -356,6 +357,21 @@ impl Storage for Store {
             bytes_max,
         };
         scan.perform(&self.engine, &self.shared)
+    }
+}
+
+impl AtHand for Store {
+    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
+        match class {
+            StorageClass::Memory => return Some(self.memory.get(key)),
+            StorageClass::Disk => {}
+        }
+        if self.shared.is_out_of_service() {
+            return None;
+        }
+        let entry = self.cache.get(key)?;
+        self.cache_hits.set(self.cache_hits.get() + 1);
+        Some(entry.as_ref())
     }
 }
 

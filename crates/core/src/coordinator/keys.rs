@@ -267,7 +267,7 @@ impl Keys {
                 Some(self.finish(Some(self.last_name.clone()), self.last_hash, site))
             }
             KeysWant::Keys(_) => {
-                let next_hash = RecordKey::from_bytes(next.clone()).map(|name| name.hash64())?;
+                let next_hash = RecordKey::from_bytes(next).map(|name| name.hash64())?;
                 (next_hash > self.last_hash && self.last_hash > 0)
                     .then(|| self.finish(Some(self.last_name.clone()), self.last_hash, site))
             }
@@ -306,7 +306,7 @@ fn hash_start(hash: u64, bucket: &Bucket, site: &Site) -> Bytes {
 
 /// The cursor of the page before, made into where to read from, and what to pass over there.
 fn after_name(name: &Bytes, bucket: &Bucket) -> Result<(Bytes, Bytes), Failure> {
-    match RecordKey::from_bytes(name.clone()) {
+    match RecordKey::from_bytes(name) {
         Some(key) if key.bucket() == bucket.id && key.is_field() => {
             Ok((key.with_sort_key(&[]).to_bytes(), name.clone()))
         }

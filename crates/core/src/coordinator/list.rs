@@ -205,7 +205,7 @@ fn page(plan: &Plan, start: &Bytes, end: &Option<Bytes>, limit: u32) -> ReadWant
 
 /// The sort key in a name at which a page stops; a bare prefix of a name starts at its first sort key.
 fn sort_of(name: &Bytes) -> Bytes {
-    RecordKey::from_bytes(name.clone()).map_or_else(Bytes::new, |key| key.sort_key_bytes())
+    RecordKey::from_bytes(name).map_or_else(Bytes::new, |key| key.sort_key_bytes())
 }
 
 /// The weakest quorum speaks for the whole page.

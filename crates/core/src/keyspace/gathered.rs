@@ -43,7 +43,7 @@ impl Gathered {
                 None => self.head = Some(Arc::new(record.clone())),
             }
         } else if sort_key[0] == FIELD_PREFIX {
-            let name = key.sort_key_bytes().slice(1..);
+            let name = Bytes::copy_from_slice(&sort_key[1..]);
             match self.fields.get_mut(&name) {
                 Some(field) => Arc::make_mut(field).merge(record),
                 None => {

@@ -458,7 +458,7 @@ fn a_field_name_beyond_the_limit_is_refused_when_written_and_not_asked_for_when_
         panic!("named fields are read by name");
     };
     assert_eq!(keys.len(), 2);
-    assert!(keys.iter().all(|key| RecordKey::from_bytes(key.to_bytes()).is_some()));
+    assert!(keys.iter().all(|key| RecordKey::from_bytes(key.as_bytes()).is_some()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::bucket::Bucket;
 use crate::causality::Record;
 use crate::event::Event;
 use crate::id::{BucketId, PartitionId};
@@ -12,7 +13,7 @@ use crate::mutants::{Mutant, active};
 use crate::replica::held::{CommitId, Current, Held, JobId};
 use crate::replica::service::{Asker, Awaited, Job, Replica, class_of};
 use crate::site::Site;
-use crate::storage::{Page, StoreError, StoreOp};
+use crate::storage::{AtHand, Page, StoreError, StoreOp};
 use crate::time::Hlc;
 
 /// A read that waits for the store or for commits.
@@ -118,6 +119,29 @@ impl Replica {
             class,
         });
         self.awaited.insert(token, Awaited::ReadRecord(id, key));
+    }
+
+    /// The durable record, if it is at hand and this copy of its bucket is complete. While a write holds the record, only
+    /// [`Self::read`] can tell what of it is durable.
+    pub fn at_hand<'a>(
+        &self,
+        key: &RecordKey,
+        bucket: &Bucket,
+        site: &Site,
+        storage: &'a impl AtHand,
+    ) -> Option<Option<&'a Arc<Record>>> {
+        let is_held = self.held.find(key).is_some() && !active(Mutant::AtOnceUndurable);
+        if site.out_of_service || is_held || self.rebuilding.contains(&bucket.id) {
+            return None;
+        }
+        storage.at_hand(key, bucket.storage)
+    }
+
+    /// Everything of the key's partition and bucket up to this is gone.
+    #[must_use]
+    pub fn cleared_at(&self, key: &RecordKey) -> Hlc {
+        let at = self.cleared.get(&(key.partition(), key.bucket()));
+        at.copied().unwrap_or(Hlc::ZERO)
     }
 
     /// The commit that the held state waits for, if it is not durable.

@@ -50,7 +50,7 @@ pub(super) fn keys(list: &Bytes) -> Result<Vec<RecordKey>, Malformed> {
     let mut cursor = Cursor::new(list);
     let mut keys = Vec::new();
     while cursor.left() > 0 {
-        keys.push(RecordKey::from_bytes(item(list, &mut cursor)?).ok_or(Malformed)?);
+        keys.push(RecordKey::from_bytes(&item(list, &mut cursor)?).ok_or(Malformed)?);
     }
     Ok(keys)
 }
@@ -78,7 +78,7 @@ pub(super) fn records(list: &Bytes) -> Result<Vec<(RecordKey, Arc<Record>)>, Wir
     let mut cursor = Cursor::new(list);
     let mut records = Vec::new();
     while cursor.left() > 0 {
-        let key = RecordKey::from_bytes(item(list, &mut cursor)?).ok_or(Malformed)?;
+        let key = RecordKey::from_bytes(&item(list, &mut cursor)?).ok_or(Malformed)?;
         let record = codec::decode(&item(list, &mut cursor)?)?;
         records.push((key, Arc::new(record)));
     }

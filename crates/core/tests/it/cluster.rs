@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use torc_core::bucket::{Bucket, Catalog};
+use torc_core::bucket::{Bucket, Catalog, StorageClass};
 use torc_core::causality::{ClientContext, Record, Value};
 use torc_core::command::{Command, Get, Options, Put, PutAction, PutContext, Request, Target, Ttl};
 use torc_core::effect::{Effect, Input, Outbox};
@@ -14,7 +14,7 @@ use torc_core::message::Envelope;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::outcome::{Found, Outcome};
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{BootState, Page, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply};
+use torc_core::storage::{AtHand, BootState, Page, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
 pub const DEFAULT: BucketId = BucketId(1);
@@ -55,6 +55,12 @@ impl Disk {
             .retain(|key, _| key.as_bytes() < &spoiled.first[..] || key.as_bytes() > &spoiled.last[..]);
         self.damaged.retain(|key| self.records.contains_key(key));
         self.spoiled.retain(|other| other != spoiled);
+    }
+}
+
+impl AtHand for Disk {
+    fn at_hand(&self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
+        Some(self.records.get(key))
     }
 }
 
@@ -179,6 +185,20 @@ impl Cluster {
             self.run_for_ms(20);
         }
         panic!("no outcome within eight seconds");
+    }
+
+    /// What a node answers without a step.
+    pub fn ask_now(&mut self, node: NodeId, command: &Command) -> Option<Outcome> {
+        let asked = self.nodes.get_mut(&node).expect("a node");
+        asked.answer_now(self.now, command, &self.disks[&node])
+    }
+
+    /// The string that a node shows without a step.
+    pub fn string_now(&mut self, node: NodeId, bucket: BucketId, key: &str) -> Option<Option<Value>> {
+        let asked = self.nodes.get_mut(&node).expect("a node");
+        let options = Options::default();
+        let shown = asked.string_now(self.now, bucket, key.as_bytes(), &options, &self.disks[&node]);
+        shown.map(|value| value.cloned())
     }
 
     pub fn get(&mut self, node: NodeId, bucket: BucketId, key: &str) -> Found {

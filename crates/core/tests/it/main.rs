@@ -1,6 +1,7 @@
 //! Stories told with a few whole nodes whose messages and disks are perfect and instant: the core's logic without the
 //! simulator's weather.
 
+mod at_once;
 mod cluster;
 mod damage;
 mod stories;

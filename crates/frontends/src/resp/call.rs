@@ -8,11 +8,12 @@ use torc_core::command::{Command, Get, Target, UpdateKey, ViewKey};
 use torc_core::keyspace::{ExpiryChange, Update, Want};
 use torc_core::time::Wall;
 
-use crate::resp::answer::Answer;
+use crate::resp::answer::{Answer, StringPart};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::connection::Host;
 use crate::resp::refused::Refused;
 use crate::resp::session::{Session, target};
+use crate::resp::slots::{Order, Slots};
 use crate::resp::table::CommandSpec;
 use crate::resp::writer::Writer;
 
@@ -26,6 +27,8 @@ pub struct Call<'a> {
     pub session: &'a mut Session,
     /// The node.
     pub host: &'a mut dyn Host,
+    /// The commands before this one that have no reply yet.
+    pub slots: &'a Slots,
     /// Where a handler writes the answer that it gives itself.
     pub reply: Writer<'a>,
 }
@@ -82,6 +85,24 @@ impl Call<'_> {
         let answer = answer(target.clone());
         let options = self.session.options;
         Ok(Plan::Key(Command::Get(Get { target, options }), answer))
+    }
+
+    /// A read of a part of the string at word 1: answered on the spot if the node has it at hand and nothing that came
+    /// before is still under way on the key.
+    ///
+    /// # Errors
+    /// NOBUCKET.
+    pub fn string(&mut self, part: StringPart) -> Result<Plan, Refused> {
+        let bucket = self.bucket()?.id;
+        let key = self.args.at(1);
+        if self.slots.may_start(Order::of_key(bucket, key)) {
+            let reply = &mut self.reply;
+            let mut show = |value: Option<&Bytes>| part.write(value, reply);
+            if self.host.show_now(bucket, key, &self.session.options, &mut show) {
+                return Ok(Plan::Replied);
+            }
+        }
+        self.get(|target| Answer::String(part, target))
     }
 
     /// A read-modify-write of the key at word 1.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use torc_core::bucket::Catalog;
-use torc_core::command::Command;
+use torc_core::command::{Command, Options};
+use torc_core::id::BucketId;
 use torc_core::limits::VALUE_BYTES_MAX;
 use torc_core::outcome::Outcome;
 use torc_core::time::Wall;
@@ -39,6 +40,16 @@ pub struct Ticket(pub u64);
 pub trait Host {
     /// Hands a command to the core. Its outcome comes later by [`Connection::on_outcome`], never from inside this call.
     fn submit(&mut self, ticket: Ticket, command: Command);
+    /// The outcome of a command that can be answered inside this call; `None`: submit it.
+    fn answer_now(&mut self, command: &Command) -> Option<Outcome>;
+    /// Shows a string of a bucket, or that there is none, if that can be known inside this call; false: submit a get.
+    fn show_now(
+        &mut self,
+        bucket: BucketId,
+        key: &[u8],
+        options: &Options,
+        show: &mut dyn FnMut(Option<&Bytes>),
+    ) -> bool;
     /// The buckets.
     fn catalog(&self) -> &Arc<Catalog>;
     /// The calendar.
@@ -277,6 +288,7 @@ impl Connection {
             args,
             session: &mut self.session,
             host: &mut *host,
+            slots: &self.slots,
             reply: Writer { out, protocol },
         };
         match (spec.handler)(&mut call) {
@@ -299,7 +311,11 @@ impl Connection {
             }
             Plan::Key(command, answer) => {
                 let order = order_of(&command);
-                let state = if self.slots.may_start(order) {
+                let may_start = self.slots.may_start(order);
+                if may_start && let Some(outcome) = host.answer_now(&command) {
+                    return self.answered(order, answer, outcome, bytes, host);
+                }
+                let state = if may_start {
                     host.submit(Ticket(self.slots.next_ticket()), command);
                     State::Running
                 } else {
@@ -322,6 +338,25 @@ impl Connection {
                     self.script.push_front(Scripted::Command(command));
                 }
                 self.place(Plan::Pause(Answer::Array(count)), 0, host);
+            }
+        }
+    }
+
+    /// A command had its outcome before it took a place.
+    fn answered(&mut self, order: Order, answer: Answer, outcome: Outcome, bytes: usize, host: &mut dyn Host) {
+        let protocol = self.session.protocol;
+        let is_front = self.slots.is_empty();
+        let out = if is_front { &mut self.output } else { &mut self.scratch };
+        let mut turn = Turn {
+            reply: Writer { out, protocol },
+            session: &mut self.session,
+            host: &mut *host,
+        };
+        match answer.on(outcome, &mut turn) {
+            Next::Done => self.keep_scratch(),
+            Next::Ask(command, answer) => {
+                host.submit(Ticket(self.slots.next_ticket()), command);
+                self.push(order, State::Running, answer, bytes);
             }
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::{Command, PutAction, Request};
+use torc_core::command::{Command, Options, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
-use torc_core::id::{NodeId, Token};
+use torc_core::id::{BucketId, NodeId, Token};
 use torc_core::message::Envelope;
 use torc_core::node::Node;
 use torc_core::outcome::{Cause, Failure, Outcome};
@@ -81,6 +82,31 @@ impl Engine {
     /// The clocks of this turn.
     pub fn now(&self) -> Now {
         self.now
+    }
+
+    /// The outcome of a read that needs nothing but what is in memory; `None`: it must be a [`Self::request`].
+    pub fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
+        let outcome = self.node.answer_now(self.now, command, &self.store)?;
+        note_keys(command, &mut self.hot_keys, self.now.time);
+        self.measures.answered(Operation::of(command), &outcome, 0);
+        Some(outcome)
+    }
+
+    /// Shows a string that is in memory, without a copy of it; false: it must be a [`Self::request`].
+    pub fn show_now(
+        &mut self,
+        bucket: BucketId,
+        key: &[u8],
+        options: &Options,
+        show: &mut dyn FnMut(Option<&Bytes>),
+    ) -> bool {
+        let Some(value) = self.node.string_now(self.now, bucket, key, options, &self.store) else {
+            return false;
+        };
+        self.hot_keys.note(bucket, key, self.now.time);
+        self.measures.shown(value.is_some());
+        show(value.map(|value| &value.data));
+        true
     }
 
     /// A client asks; the answer goes to `waiter`, perhaps before this returns.

@@ -40,6 +40,8 @@ struct Listed {
 struct Window {
     counters: Box<[[u32; WIDTH]; ROWS]>,
     listed: Vec<Listed>,
+    /// What a key must exceed to be listed. Most requests do not, and never walk over the list.
+    least: u32,
 }
 
 impl Default for Window {
@@ -47,6 +49,7 @@ impl Default for Window {
         Self {
             counters: Box::new([[0; WIDTH]; ROWS]),
             listed: Vec::with_capacity(LISTED),
+            least: 0,
         }
     }
 }
@@ -57,14 +60,13 @@ impl Window {
         counts.min().unwrap_or(0)
     }
 
-    fn note(&mut self, hash: u64, bucket: BucketId, key: &Bytes) {
+    fn note(&mut self, hash: u64, bucket: BucketId, key: &[u8]) {
         // Only the least counters rise: the others count other keys too (conservative update).
         let requests = self.estimate(hash).saturating_add(1);
         for (row, place) in self.counters.iter_mut().zip(places(hash)) {
             row[place] = row[place].max(requests);
         }
-        if let Some(listed) = self.listed.iter_mut().find(|listed| listed.hash == hash) {
-            listed.requests = requests;
+        if requests <= self.least {
             return;
         }
         let entry = || Listed {
@@ -74,18 +76,22 @@ impl Window {
             key: Bytes::copy_from_slice(key),
             requests,
         };
-        if self.listed.len() < LISTED {
+        if let Some(listed) = self.listed.iter_mut().find(|listed| listed.hash == hash) {
+            listed.requests = requests;
+        } else if self.listed.len() < LISTED {
             self.listed.push(entry());
-        } else if let Some(least) = self.listed.iter_mut().min_by_key(|listed| listed.requests)
-            && least.requests < requests
-        {
+        } else if let Some(least) = self.listed.iter_mut().min_by_key(|listed| listed.requests) {
             *least = entry();
+        }
+        if self.listed.len() == LISTED {
+            self.least = self.listed.iter().map(|listed| listed.requests).min().unwrap_or(0);
         }
     }
 
     fn clear(&mut self) {
         self.counters.iter_mut().for_each(|row| row.fill(0));
         self.listed.clear();
+        self.least = 0;
     }
 }
 
@@ -99,7 +105,7 @@ pub struct HotKeys {
 
 impl HotKeys {
     /// A client asks for a key.
-    pub fn note(&mut self, bucket: BucketId, key: &Bytes, now: Time) {
+    pub fn note(&mut self, bucket: BucketId, key: &[u8], now: Time) {
         if now >= self.begun.plus_ms(WINDOW_MS) {
             std::mem::swap(&mut self.younger, &mut self.older);
             self.younger.clear();

@@ -199,6 +199,14 @@ impl Measures {
         }
     }
 
+    /// A read was answered on the spot, by one value or none.
+    pub fn shown(&mut self, is_there: bool) {
+        let measures = &mut self.operations[Operation::Get as usize];
+        measures.verdicts[Verdict::Done as usize] += 1;
+        measures.latency.counts[0] += 1;
+        self.siblings[usize::from(is_there)] += 1;
+    }
+
     /// A request was turned away before the core saw it.
     pub fn turned_away(&mut self, operation: Operation) {
         self.operations[operation as usize].verdicts[Verdict::Failed as usize] += 1;

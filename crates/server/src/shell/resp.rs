@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use torc_core::bucket::Catalog;
-use torc_core::command::Command;
+use torc_core::command::{Command, Options};
+use torc_core::id::BucketId;
 use torc_core::outcome::Outcome;
 use torc_core::time::{Time, Wall};
 use torc_frontends::resp::{Connection, Host, ServerFacts, Ticket};
@@ -239,6 +240,20 @@ impl Host for TalkHost<'_> {
     fn submit(&mut self, ticket: Ticket, command: Command) {
         let waiter = Waiter::Resp(Rc::clone(self.mailbox), ticket);
         self.shell.engine.borrow_mut().request(command, waiter);
+    }
+
+    fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
+        self.shell.engine.borrow_mut().answer_now(command)
+    }
+
+    fn show_now(
+        &mut self,
+        bucket: BucketId,
+        key: &[u8],
+        options: &Options,
+        show: &mut dyn FnMut(Option<&Bytes>),
+    ) -> bool {
+        self.shell.engine.borrow_mut().show_now(bucket, key, options, show)
     }
 
     fn catalog(&self) -> &Arc<Catalog> {

@@ -14,7 +14,8 @@ use torc_core::causality::Record;
 use torc_core::id::{BucketId, NodeId, Token};
 use torc_core::key::RecordKey;
 use torc_core::storage::{
-    CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply, Write,
+    AtHand, CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError, StoreOp,
+    StoreReply, Write,
 };
 
 use crate::chance::Chance;
@@ -170,6 +171,12 @@ impl Default for Disk {
             damaged: BTreeSet::new(),
             spoiled: Vec::new(),
         }
+    }
+}
+
+impl AtHand for Disk {
+    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
+        self.cached(key, class)
     }
 }
 
@@ -486,6 +493,15 @@ impl Disk {
             return None;
         }
         self.records(class).get(key)
+    }
+
+    /// What a cache in front of the disk would know: about three records of four, the same ones until they are written.
+    fn cached(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
+        let is_unreadable = class == StorageClass::Disk && self.damaged.contains(key);
+        let record = self.records(class).get(key);
+        let version = record.map_or(0, |record| record.weight() as u64);
+        let is_cold = (key.hash64() ^ version).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0;
+        (!self.is_out_of_service && !is_unreadable && !is_cold).then_some(record)
     }
 
     /// What whoever trusts the disk's answers believes to be durable.

@@ -272,8 +272,31 @@ impl World {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         self.hosts[host].requests.insert(id);
-        self.step(host, Input::Request(Request { id, command }));
+        if !self.answer_now(host, id, &command) {
+            self.step(host, Input::Request(Request { id, command }));
+        }
         Some(id)
+    }
+
+    /// As a running node: a read that needs no step is answered without one.
+    fn answer_now(&mut self, host: usize, request: RequestId, command: &Command) -> bool {
+        let now = self.hosts[host].clock.now(self.now_us);
+        let Host {
+            node: Some(node),
+            disk,
+            is_paused: false,
+            ..
+        } = &mut self.hosts[host]
+        else {
+            return false;
+        };
+        let Some(outcome) = node.answer_now(now, command, disk) else {
+            return false;
+        };
+        let mut out = Outbox::new();
+        out.push(Effect::Reply { request, outcome });
+        self.perform(host, out);
+        true
     }
 
     /// What a host would read of a record, whether it is durable or not.

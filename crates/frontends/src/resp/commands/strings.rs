@@ -15,18 +15,18 @@ const STRING_BYTES_MAX: i64 = 512 << 20;
 
 /// `GET key`
 pub fn get(call: &mut Call<'_>) -> Result<Plan, Refused> {
-    call.get(|target| Answer::String(StringPart::Whole, target))
+    call.string(StringPart::Whole)
 }
 
 /// `STRLEN key`
 pub fn strlen(call: &mut Call<'_>) -> Result<Plan, Refused> {
-    call.get(|target| Answer::String(StringPart::Length, target))
+    call.string(StringPart::Length)
 }
 
 /// `GETRANGE key start end`, `SUBSTR`
 pub fn getrange(call: &mut Call<'_>) -> Result<Plan, Refused> {
     let part = StringPart::Range(call.args.integer(2)?, call.args.integer(3)?);
-    call.get(|target| Answer::String(part, target))
+    call.string(part)
 }
 
 /// Writes a string whatever was there.

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use torc_core::bucket::{Bucket, Catalog};
+use bytes::{Bytes, BytesMut};
+use torc_core::bucket::{Bucket, Catalog, StorageClass};
 use torc_core::causality::Record;
-use torc_core::command::{Command, Request};
+use torc_core::command::{Command, Options, Request};
 use torc_core::effect::{Effect, Input, Outbox};
-use torc_core::id::{NodeId, RequestId};
+use torc_core::id::{BucketId, NodeId, RequestId};
 use torc_core::key::RecordKey;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::outcome::Outcome;
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{BootState, Page, StoreOp, StoreReply};
+use torc_core::storage::{AtHand, BootState, Page, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
 use crate::resp::{Connection, Host, ServerFacts, Ticket};
@@ -24,6 +24,8 @@ pub struct World {
     catalog: Arc<Catalog>,
     records: BTreeMap<RecordKey, Arc<Record>>,
     pub now: Now,
+    /// Reads are answered on the spot where they can be, as in a running node.
+    pub answers_now: bool,
     /// Commands in the order in which they were submitted.
     pub submitted: Vec<(Ticket, Command)>,
     waiting: VecDeque<(Ticket, Command)>,
@@ -65,6 +67,7 @@ impl World {
             catalog,
             records: BTreeMap::new(),
             now,
+            answers_now: false,
             submitted: Vec::new(),
             waiting: VecDeque::new(),
             outcomes: BTreeMap::new(),
@@ -167,7 +170,37 @@ impl World {
     }
 }
 
+struct InMemory<'a>(&'a BTreeMap<RecordKey, Arc<Record>>);
+
+impl AtHand for InMemory<'_> {
+    fn at_hand(&self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
+        Some(self.0.get(key))
+    }
+}
+
 impl Host for World {
+    fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
+        if !self.answers_now {
+            return None;
+        }
+        self.node.answer_now(self.now, command, &InMemory(&self.records))
+    }
+
+    fn show_now(
+        &mut self,
+        bucket: BucketId,
+        key: &[u8],
+        options: &Options,
+        show: &mut dyn FnMut(Option<&Bytes>),
+    ) -> bool {
+        if !self.answers_now {
+            return false;
+        }
+        let at_hand = InMemory(&self.records);
+        let found = self.node.string_now(self.now, bucket, key, options, &at_hand);
+        found.map(|value| show(value.map(|value| &value.data))).is_some()
+    }
+
     fn submit(&mut self, ticket: Ticket, command: Command) {
         self.submitted.push((ticket, command.clone()));
         self.waiting.push_back((ticket, command));

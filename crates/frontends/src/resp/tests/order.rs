@@ -28,6 +28,33 @@ fn commands_on_different_keys_overlap_and_on_the_same_key_wait() {
 }
 
 #[test]
+fn what_is_answered_on_the_spot_overtakes_neither_its_key_nor_the_replies_before_it() {
+    let mut client = Client::new();
+    client.world.answers_now = true;
+    give(&mut client, &["SET a 1", "HSET h f v"]);
+    client.settle();
+    assert_eq!(client.taken(), "+OK\r\n:1\r\n");
+    give(&mut client, &["GET a", "STRLEN a", "HGET h f", "GET none"]);
+    assert_eq!(client.taken(), "$1\r\n1\r\n:1\r\n$1\r\nv\r\n$-1\r\n");
+    assert_eq!(client.connection.in_flight(), 0, "nothing waits");
+    // A write of another key goes before: the answers are there, and wait for its own.
+    give(&mut client, &["SET b 2", "GET a", "GET b", "GETRANGE a 0 0"]);
+    assert_eq!(client.world.waiting(), 1, "SET b; the read of it waits for it");
+    assert_eq!((client.taken().as_str(), client.connection.in_flight()), ("", 4));
+    client.settle();
+    assert_eq!(client.taken(), "+OK\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n1\r\n");
+    // A hash is no string, however it is asked.
+    give(&mut client, &["GET h"]);
+    client.settle();
+    assert!(client.taken().starts_with("-WRONGTYPE"));
+    // Barriers are kept.
+    give(&mut client, &["SET a 9", "MGET a b", "GET a"]);
+    assert_eq!(client.world.waiting(), 1);
+    client.settle();
+    assert_eq!(client.taken(), "+OK\r\n*2\r\n$1\r\n9\r\n$1\r\n2\r\n$1\r\n9\r\n");
+}
+
+#[test]
 fn the_same_key_in_two_buckets_is_two_keys() {
     let mut client = Client::new();
     give(&mut client, &["SET a 1", "TORC.USE default", "SET a 2"]);
