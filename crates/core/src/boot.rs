@@ -29,6 +29,8 @@ pub struct Boots {
     confirmed: BTreeSet<NodeId>,
     started: Time,
     peers: BTreeMap<NodeId, PeerMemory>,
+    /// Peers that have not yet said that this node's disk is the one they know, or that they accept it as it is.
+    strangers: BTreeSet<NodeId>,
     /// Answers that wait until what they rest on is durable.
     replies: BTreeMap<Token, (NodeId, BootReply)>,
 }
@@ -54,6 +56,7 @@ impl Boots {
             marker: state.marker,
             confirmed: BTreeSet::new(),
             peers: state.peers.iter().copied().collect(),
+            strangers: BTreeSet::new(),
             replies: BTreeMap::new(),
             started,
         }
@@ -77,18 +80,37 @@ impl Boots {
     }
 
     /// Says to a peer that this node has started, and asks what it remembers.
-    pub fn greet(&self, peer: NodeId, site: &mut Site) {
+    pub fn greet(&mut self, peer: NodeId, site: &mut Site) {
+        self.strangers.insert(peer);
+        self.say(peer, site);
+    }
+
+    /// Greets again those who have not answered, or have not introduced themselves: until both is done the two have no
+    /// dealings.
+    pub fn go_on(&self, site: &mut Site) {
+        let is_strange = |peer: &NodeId| self.strangers.contains(peer) || !site.peers.is_introduced(*peer);
+        let strangers: Vec<NodeId> = site.peers.connected().filter(is_strange).collect();
+        for peer in strangers {
+            self.say(peer, site);
+        }
+    }
+
+    fn say(&self, peer: NodeId, site: &mut Site) {
         let boot = Boot {
             incarnation: self.incarnation,
             nonce: self.nonce(),
             lineage: self.lineage.clone(),
             settled: self.settled,
+            asks: !site.peers.is_introduced(peer),
         };
         site.send(&[peer], Message::Boot(boot));
     }
 
     /// A peer has started: remember it durably, then answer.
     pub fn on_boot(&mut self, from: NodeId, boot: &Boot, site: &mut Site) {
+        if boot.asks && self.strangers.insert(from) {
+            self.say(from, site);
+        }
         let known = self.peers.get(&from).copied().unwrap_or_default();
         let memory = remember(known, boot);
         let reply = BootReply {
@@ -100,6 +122,11 @@ impl Boots {
             },
             regressed: !boot.settled && is_foreign(&known, boot),
         };
+        // A copy of an earlier boot's words that comes late says nothing of the one that goes on now. Whoever starts anew comes
+        // over a new connection, and is a stranger until it has spoken.
+        if boot.incarnation >= known.incarnation {
+            site.peers.set_introduced(from, memory == known && !reply.regressed);
+        }
         if memory == known {
             site.send(&[from], Message::BootReply(reply));
             return;
@@ -127,6 +154,10 @@ impl Boots {
             return false;
         };
         if done {
+            let is_latest = self.peers.get(&node).is_some_and(|known| known.nonce == reply.nonce);
+            if is_latest && !reply.regressed {
+                site.peers.set_introduced(node, true);
+            }
             site.send(&[node], Message::BootReply(reply));
         }
         true
@@ -136,6 +167,9 @@ impl Boots {
     pub fn on_reply(&mut self, from: NodeId, reply: BootReply, site: &mut Site) -> Verdict {
         if reply.nonce != self.nonce() {
             return Verdict::Sound;
+        }
+        if !reply.regressed {
+            self.strangers.remove(&from);
         }
         let is_older = reply.highest_before >= self.incarnation;
         if is_older || (reply.regressed && !self.settled && self.settling.is_none()) {
@@ -218,6 +252,7 @@ mod tests {
             nonce: lineage.last().copied().expect("its own"),
             lineage: lineage.to_vec(),
             settled,
+            asks: false,
         }
     }
 

@@ -70,6 +70,47 @@ pub enum Message {
     Gossip(Talk),
 }
 
+impl Message {
+    /// Whether a message asks for something that a node may be given only once it is known whose disk it works on. A forward
+    /// is refused elsewhere, after it has been noted; answers belong to what was asked of the node before.
+    #[must_use]
+    pub fn is_for_introduced(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Write(_) | Self::Pull(_) => true,
+            Self::Forward(_)
+            | Self::ReadReply(_)
+            | Self::WriteReply(_)
+            | Self::ForwardReply(_)
+            | Self::Refused(_)
+            | Self::Boot(_)
+            | Self::BootReply(_)
+            | Self::PullReply(_)
+            | Self::Pulse
+            | Self::Gossip(_) => false,
+        }
+    }
+
+    /// The operation that waits for an answer to this message: a refusal must reach it.
+    #[must_use]
+    pub fn awaited_op(&self) -> Option<Option<OpId>> {
+        match self {
+            Self::Read(read) => Some(Some(read.op)),
+            Self::Write(write) => Some(write.op),
+            Self::Forward(forward) => Some(Some(forward.op)),
+            Self::Pull(pull) => Some(Some(pull.op)),
+            Self::ReadReply(_)
+            | Self::WriteReply(_)
+            | Self::ForwardReply(_)
+            | Self::Refused(_)
+            | Self::Boot(_)
+            | Self::BootReply(_)
+            | Self::PullReply(_)
+            | Self::Pulse
+            | Self::Gossip(_) => None,
+        }
+    }
+}
+
 /// What a read asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReadWant {
@@ -212,6 +253,8 @@ pub enum Refusal {
     CannotMint,
     /// The receiver's disk is full.
     DiskFull,
+    /// The receiver does not know yet whether the sender's disk is the one that it had.
+    Stranger,
 }
 
 /// A node's first words after a start.
@@ -225,6 +268,8 @@ pub struct Boot {
     pub lineage: Vec<u64>,
     /// It knows that its disk is not the one it had, and its disk says so too: earlier boots may be forgotten.
     pub settled: bool,
+    /// It wants to hear the same of the receiver.
+    pub asks: bool,
 }
 
 /// What a peer remembers of a node that has just started.

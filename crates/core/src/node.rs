@@ -249,7 +249,7 @@ impl Node {
             if epoch.number == ours.number {
                 self.site.notice(Notice::RingConflict { node: from });
             }
-            if let Some(op) = awaited_op(&message) {
+            if let Some(op) = message.awaited_op() {
                 self.site.refuse(from, op, Refusal::WrongEpoch);
             } else if let Message::Refused(refused) = message
                 && let Some(op) = refused.op
@@ -261,6 +261,12 @@ impl Node {
         self.site.observe_hlc(hlc);
         self.site.peers.observe(from, session, wall.0, self.site.now);
         self.gossip.on_direct(from, self.site.now.time);
+        if message.is_for_introduced() && !self.site.peers.is_introduced(from) {
+            if let Some(op) = message.awaited_op() {
+                self.site.refuse(from, op, Refusal::Stranger);
+            }
+            return;
+        }
         match message {
             Message::Read(read) => {
                 self.replica.read(
@@ -356,6 +362,10 @@ impl Node {
             self.site.refuse(from, Some(forward.op), Refusal::StaleSession);
             return;
         }
+        if !self.site.peers.is_introduced(from) {
+            self.site.refuse(from, Some(forward.op), Refusal::Stranger);
+            return;
+        }
         let refusal = match &forward.command {
             Command::Put(put) => crate::coordinator::put::plan_of(put, &self.site),
             Command::Update(update) => validate::plan(&update.target, &self.site),
@@ -441,6 +451,7 @@ impl Node {
         }
         self.housekeeping_at = now.time.plus_ms(HOUSEKEEPING_MS);
         self.site.on_housekeeping();
+        self.boots.go_on(&mut self.site);
         self.rebuild.on_tick(&self.site);
         self.go_on_rebuilding();
         self.mend();
@@ -523,24 +534,5 @@ impl Node {
 
     fn reply(&mut self, request: RequestId, outcome: Outcome) {
         self.site.out.push(Effect::Reply { request, outcome });
-    }
-}
-
-/// The operation that waits for an answer to this message: a refusal must reach it.
-fn awaited_op(message: &Message) -> Option<Option<OpId>> {
-    match message {
-        Message::Read(read) => Some(Some(read.op)),
-        Message::Write(write) => Some(write.op),
-        Message::Forward(forward) => Some(Some(forward.op)),
-        Message::Pull(pull) => Some(Some(pull.op)),
-        Message::ReadReply(_)
-        | Message::WriteReply(_)
-        | Message::ForwardReply(_)
-        | Message::Refused(_)
-        | Message::Boot(_)
-        | Message::BootReply(_)
-        | Message::PullReply(_)
-        | Message::Pulse
-        | Message::Gossip(_) => None,
     }
 }

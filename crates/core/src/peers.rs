@@ -17,6 +17,8 @@ const CLOCK_WINDOW_MS: u64 = 20_000;
 #[derive(Debug, Default)]
 struct Peer {
     connected: bool,
+    /// Its words at its start came on this connection, and its disk is the one that it had or says durably that it is not.
+    introduced: bool,
     /// It answers none of our probes, although others may hear it.
     unreachable: bool,
     liveness: Liveness,
@@ -30,7 +32,7 @@ struct Peer {
 
 impl Peer {
     fn is_up(&self) -> bool {
-        self.connected && !self.unreachable && self.liveness == Liveness::Alive
+        self.connected && self.introduced && !self.unreachable && self.liveness == Liveness::Alive
     }
 }
 
@@ -65,8 +67,8 @@ impl Peers {
         self.peers.contains_key(&node)
     }
 
-    /// True if the peer can be asked now: there is a connection, and it is neither suspect nor
-    /// dead, and answers this node.
+    /// True if the peer can be asked now: there is a connection, it has introduced itself, it is neither suspect nor dead,
+    /// and answers this node.
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_some_and(Peer::is_up)
@@ -104,7 +106,21 @@ impl Peers {
     pub fn set_connected(&mut self, node: NodeId, connected: bool) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.connected = connected;
+            peer.introduced = false;
         }
+    }
+
+    /// Notes whether it is known whose disk the peer works on.
+    pub fn set_introduced(&mut self, node: NodeId, introduced: bool) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.introduced = introduced && peer.connected;
+        }
+    }
+
+    /// True if it is known whose disk the peer works on: only then is it answered, and asked.
+    #[must_use]
+    pub fn is_introduced(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.introduced)
     }
 
     /// Notes whether a peer answers this node's probes.
@@ -208,6 +224,8 @@ mod tests {
         assert!(!peers.is_up(node) && peers.is_connected(node));
         let before = peers.set_liveness(node, Liveness::Alive, Time(7));
         assert_eq!((before, peers.since(node)), (Some(Liveness::Suspect), Time(7)));
+        assert!(!peers.is_up(node), "whose disk it works on is not known yet");
+        peers.set_introduced(node, true);
         assert!(peers.is_up(node));
         assert_eq!(peers.set_liveness(node, Liveness::Alive, Time(9)), None);
         assert_eq!(peers.since(node), Time(7), "nothing has changed since");
@@ -216,6 +234,8 @@ mod tests {
             !peers.is_up(node),
             "a lost connection is noticed before the heartbeats are missed"
         );
+        peers.set_connected(node, true);
+        assert!(!peers.is_up(node), "it may have started anew in between");
     }
 
     fn now(ms: u64) -> Now {

@@ -121,6 +121,8 @@ pub struct Put {
     pub is_void: bool,
     /// More homes have forgotten it than a read quorum can bridge.
     pub is_quorum_void: bool,
+    /// Homes that held it, lost it and knew that they had lost something.
+    pub lost_by: BTreeSet<usize>,
     /// Puts whose clients had been shown this one.
     pub seen_by: Vec<PutId>,
 }
@@ -148,6 +150,7 @@ impl Put {
             stamps: BTreeSet::new(),
             is_void: false,
             is_quorum_void: false,
+            lost_by: BTreeSet::new(),
             seen_by: Vec::new(),
         }
     }
@@ -335,6 +338,19 @@ impl History {
             };
             self.on_lost_record(key_id, host, record, is_silent, world);
         }
+        if loss != Loss::Known {
+            self.on_mark_lost(host, world);
+        }
+    }
+
+    /// What a host knew to have lost it knows no longer: its disk is one that had not lost it yet, or never had it.
+    fn on_mark_lost(&mut self, host: usize, world: &World) {
+        for id in 0..self.puts.len() {
+            let name = &self.keys[self.puts[id].key].name;
+            let is_back = self.holds(id, world.believed(host, name).map(AsRef::as_ref));
+            let put = &mut self.puts[id];
+            put.is_quorum_void |= put.lost_by.contains(&host) && !is_back;
+        }
     }
 
     fn on_lost_record(&mut self, key_id: KeyId, host: usize, before: &Record, is_silent: bool, world: &World) {
@@ -354,6 +370,7 @@ impl History {
             let had_w = self.puts[id].w >= key.w;
             let is_bridged = !is_silent && holders > 0 && (had_w || holders + 1 >= usize::from(key.w));
             self.puts[id].is_quorum_void |= !is_bridged;
+            self.puts[id].lost_by.insert(host);
             self.void_if_gone(id, world);
         }
     }

@@ -191,6 +191,10 @@ fn mutants_command(first: u64, seeds: u64) -> ExitCode {
 fn repro_command(seed: u64) -> ExitCode {
     let report = run(seed, true);
     println!("{:#?}", torc_sim::scenario::Scenario::draw(seed));
+    println!("\nwhat befell them:");
+    for event in &report.befell {
+        println!("{event}");
+    }
     for (host, steps) in report.last_steps.iter().enumerate() {
         println!("\nthe last steps of host {host}:");
         for step in steps {

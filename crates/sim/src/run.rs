@@ -41,6 +41,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// The last steps of each node, if words were kept.
     pub last_steps: Vec<Vec<String>>,
+    /// All that befell the nodes, if words were asked for.
+    pub befell: Vec<String>,
     /// Every key's puts, if words were kept.
     pub stories: Vec<String>,
 }
@@ -73,6 +75,7 @@ pub fn run(seed: u64, keeps_words: bool) -> Report {
             Vec::new()
         },
         last_steps: (0..run.world.hosts.len()).map(|host| trace.last_steps(host)).collect(),
+        befell: trace.befell().to_vec(),
     }
 }
 

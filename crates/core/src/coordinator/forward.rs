@@ -156,11 +156,13 @@ impl Forward {
             Some(Refusal::CannotMint) => {
                 Cause::Unavailable("no home of the key can sign writes now: see /v1/status of each".into())
             }
-            Some(Refusal::WrongEpoch | Refusal::NotHome | Refusal::StaleSession) | None => Cause::NotEnoughReplicas {
-                needed: 1,
-                answered: 0,
-                n: self.n,
-            },
+            Some(Refusal::WrongEpoch | Refusal::NotHome | Refusal::StaleSession | Refusal::Stranger) | None => {
+                Cause::NotEnoughReplicas {
+                    needed: 1,
+                    answered: 0,
+                    n: self.n,
+                }
+            }
         };
         self.end(Failure::refused(cause), site)
     }

@@ -276,6 +276,7 @@ fn message() -> impl Strategy<Value = Message> {
         Refusal::StaleSession,
         Refusal::CannotMint,
         Refusal::DiskFull,
+        Refusal::Stranger,
     ]);
     prop_oneof![
         (op(), any::<u16>(), want).prop_map(|(op, attempt, want)| Message::Read(Read { op, attempt, want })),
@@ -308,12 +309,15 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
         (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
-        any::<(u64, u64, Vec<u64>, bool)>().prop_map(|(incarnation, nonce, lineage, settled)| Message::Boot(Boot {
-            incarnation,
-            nonce,
-            lineage,
-            settled,
-        })),
+        any::<(u64, u64, Vec<u64>, bool, bool)>().prop_map(|(incarnation, nonce, lineage, settled, asks)| {
+            Message::Boot(Boot {
+                incarnation,
+                nonce,
+                lineage,
+                settled,
+                asks,
+            })
+        }),
         any::<(u64, u64, bool)>().prop_map(|(nonce, highest_before, regressed)| Message::BootReply(BootReply {
             nonce,
             highest_before,

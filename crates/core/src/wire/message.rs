@@ -95,6 +95,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             nonce: boot.nonce,
             lineage: boot.lineage,
             settled: boot.settled,
+            asks: boot.asks,
         }),
         v1::Body::BootReply(reply) => Message::BootReply(BootReply {
             nonce: reply.nonce,
@@ -157,6 +158,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             nonce: boot.nonce,
             lineage: boot.lineage.clone(),
             settled: boot.settled,
+            asks: boot.asks,
         }),
         Message::BootReply(reply) => v1::Body::BootReply(v1::BootReply {
             nonce: reply.nonce,
@@ -288,6 +290,7 @@ fn pack_refusal(reason: Refusal) -> u32 {
         Refusal::StaleSession => 4,
         Refusal::CannotMint => 5,
         Refusal::DiskFull => 6,
+        Refusal::Stranger => 7,
     }
 }
 
@@ -299,6 +302,7 @@ fn unpack_refusal(code: u32) -> Option<Refusal> {
         4 => Refusal::StaleSession,
         5 => Refusal::CannotMint,
         6 => Refusal::DiskFull,
+        7 => Refusal::Stranger,
         _ => return None,
     })
 }

@@ -323,6 +323,8 @@ pub(super) struct Boot {
     pub(super) lineage: Vec<u64>,
     #[prost(bool, tag = "4")]
     pub(super) settled: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) asks: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

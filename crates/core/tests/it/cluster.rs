@@ -71,6 +71,8 @@ pub struct Cluster {
     pub down: Vec<NodeId>,
     /// Every message arrives twice.
     pub repeats: bool,
+    ring: Arc<Ring>,
+    catalog: Arc<Catalog>,
     now: Now,
     next_request: u64,
     outcomes: BTreeMap<RequestId, Outcome>,
@@ -104,6 +106,8 @@ impl Cluster {
             names: names.clone(),
             down: Vec::new(),
             repeats: false,
+            ring: Arc::clone(&ring),
+            catalog: Arc::clone(&catalog),
             now,
             next_request: 0,
             outcomes: BTreeMap::new(),
@@ -119,6 +123,7 @@ impl Cluster {
             let mut out = Outbox::new();
             let boot = BootState {
                 incarnation: 1,
+                lineage: vec![100 + i as u64],
                 ..BootState::default()
             };
             let node = Node::new(config, boot, now, &mut out);
@@ -159,6 +164,20 @@ impl Cluster {
                 self.step(node, Input::Peer { node: other, up: false });
             }
         }
+    }
+
+    /// A node that is cut off starts anew, on the disk it has.
+    pub fn restart(&mut self, id: NodeId, boot: BootState) {
+        let config = NodeConfig {
+            id,
+            ring: Arc::clone(&self.ring),
+            catalog: Arc::clone(&self.catalog),
+            seed: boot.lineage.iter().sum(),
+        };
+        let mut out = Outbox::new();
+        let node = Node::new(config, boot, self.now, &mut out);
+        self.nodes.insert(id, node);
+        self.perform(id, out);
     }
 
     pub fn mend(&mut self) {

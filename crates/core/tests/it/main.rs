@@ -2,6 +2,7 @@
 //! simulator's weather.
 
 mod at_once;
+mod boots;
 mod cluster;
 mod damage;
 mod stories;

@@ -14,6 +14,7 @@ pub struct Trace {
     hash: u64,
     steps: u64,
     kept: Option<Vec<VecDeque<String>>>,
+    befell: Vec<String>,
 }
 
 impl Trace {
@@ -24,6 +25,7 @@ impl Trace {
             hash: 0xcbf2_9ce4_8422_2325,
             steps: 0,
             kept: keeps_words.then(|| vec![VecDeque::new(); hosts]),
+            befell: Vec::new(),
         }
     }
 
@@ -42,6 +44,9 @@ impl Trace {
     pub fn effect(&mut self, at_us: u64, host: usize, effect: &Effect) {
         self.fold(digest_of_effect(effect));
         if self.kept.is_some() {
+            if let Effect::Notice(notice) = effect {
+                self.befalls(at_us, host, &shorten(&format!("{notice:?}")));
+            }
             self.say(at_us, host, || format!("▶ {}", shorten(&format!("{effect:?}"))));
         }
     }
@@ -49,7 +54,22 @@ impl Trace {
     /// Something befalls a node.
     pub fn event(&mut self, at_us: u64, host: usize, words: impl FnOnce() -> String) {
         self.fold(at_us ^ ((host as u64) << 48));
-        self.say(at_us, host, || format!("! {}", words()));
+        if self.kept.is_some() {
+            let words = words();
+            self.befalls(at_us, host, &words);
+            self.say(at_us, host, || format!("! {words}"));
+        }
+    }
+
+    /// All that befell the nodes and all that they noticed, from the start.
+    #[must_use]
+    pub fn befell(&self) -> &[String] {
+        &self.befell
+    }
+
+    fn befalls(&mut self, at_us: u64, host: usize, words: &str) {
+        self.befell
+            .push(format!("{:>12.6} host {host}: {words}", at_us as f64 / 1e6));
     }
 
     /// Mixes a number in.
