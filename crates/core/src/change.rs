@@ -225,7 +225,8 @@ fn put_sibling(
     );
     if let Some((id, body)) = put.request {
         record.mark(RequestMark {
-            at: written_at,
+            // Not by the clock of versions: a stamp from a fast clock drags that ahead, at one home by more than an id counts.
+            at: Hlc::at(site.now.wall),
             id,
             body,
             dot,

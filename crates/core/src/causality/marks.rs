@@ -9,7 +9,8 @@ use crate::time::{Hlc, Wall};
 /// One answered request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct RequestMark {
-    /// When it was minted; first, so that marks sort by age.
+    /// When it was minted: by the wall clock in a siblings record, the stamp's reading in an lww record, which answers a
+    /// repeat with it. First, so that marks sort by age.
     pub at: Hlc,
     /// What the client called it.
     pub id: ClientRequestId,

@@ -9,6 +9,7 @@ use torc_core::id::ClientRequestId;
 use torc_core::keyspace::{KeyView, Update, UpdateReply, Want};
 use torc_core::outcome::{Cause, Certainty, Found, Outcome};
 use torc_core::quorum::QuorumSize;
+use torc_core::time::{Hlc, Wall};
 
 use crate::cluster::{Cluster, DEFAULT, REDIS, get, put, target};
 
@@ -188,6 +189,44 @@ fn a_repeated_request_id_answers_the_first_context_at_any_node() {
         panic!("{outcome:?}")
     };
     assert_eq!(failure.cause, Cause::RequestIdReused);
+}
+
+/// Versions' stamps at a home run ahead of the calendar once it has written above a stamp from a fast clock: the age of
+/// a request is not theirs.
+#[test]
+fn a_request_that_two_homes_signed_stands_once_though_a_fast_clock_wrote_at_one_of_them() {
+    let mut cluster = Cluster::new(2);
+    let [a, b] = <[_; 2]>::try_from(cluster.names.clone()).expect("two");
+    let one = Options {
+        write: Some(QuorumSize::One),
+        ..Options::default()
+    };
+    let request = || {
+        let Command::Put(mut put) = put(DEFAULT, "k", "v", None, one) else {
+            unreachable!()
+        };
+        put.request = ClientRequestId::parse("order-1");
+        Command::Put(put)
+    };
+    cluster.cut(b);
+    let fast = ClientContext::Clock(Hlc::at(Wall(1_700_000_700_000)));
+    let outcome = cluster.ask(b, put(REDIS, "x", "v", Some(fast), one));
+    assert!(matches!(outcome, Outcome::Written(_)), "{outcome:?}");
+    for node in [a, b] {
+        let outcome = cluster.ask(node, request());
+        assert!(matches!(outcome, Outcome::Written(_)), "{outcome:?}");
+    }
+    cluster.mend();
+    cluster.run_for_ms(1_000);
+    let all = Options {
+        read: Some(QuorumSize::All),
+        ..Options::default()
+    };
+    let outcome = cluster.ask(a, get(DEFAULT, "k", all));
+    let Outcome::Found(found) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(values(&found), ["v"]);
 }
 
 #[test]
