@@ -1,5 +1,5 @@
-//! What a Redis client sends, in two parts: no bytes panic, every command that is submitted is answered, and where the
-//! stream was cut does not show in the answers.
+//! What a Redis client sends, in two parts: no bytes panic, every command that is submitted is answered, and neither where
+//! the stream was cut nor whether reads were answered inside the call shows in the answers.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use torc_core::bucket::{Bucket, Catalog};
-use torc_core::command::Command;
+use torc_core::command::{Command, Options};
+use torc_core::id::BucketId;
 use torc_core::keyspace::{KeyView, UpdateReply};
 use torc_core::outcome::{Answered, Cause, Failure, Found, Outcome};
 use torc_core::time::Wall;
@@ -18,12 +19,23 @@ static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::new(
 
 #[derive(Default)]
 struct Node {
+    is_at_hand: bool,
     waiting: VecDeque<(Ticket, Command)>,
 }
 
 impl Host for Node {
     fn submit(&mut self, ticket: Ticket, command: Command) {
         self.waiting.push_back((ticket, command));
+    }
+
+    fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
+        let is_read = matches!(command, Command::Get(_) | Command::View(_));
+        (self.is_at_hand && is_read).then(|| outcome(command))
+    }
+
+    fn show_now(&mut self, _: BucketId, _: &[u8], _: &Options, _: &mut dyn FnMut(Option<&Bytes>)) -> bool {
+        // A hash is no string.
+        false
     }
 
     fn catalog(&self) -> &Arc<Catalog> {
@@ -63,14 +75,20 @@ fn outcome(command: &Command) -> Outcome {
         }
         Command::Update(_) => Outcome::Updated(UpdateReply::Integer(1), answered),
         Command::Batch(batch) => Outcome::Batch(batch.commands.iter().map(outcome).collect()),
-        Command::Put(_) | Command::List(_) | Command::Keys(_) | Command::Clear(_) | Command::Inspect(_) => {
-            Outcome::Failed(Failure::refused(Cause::DiskFull))
-        }
+        Command::Put(_)
+        | Command::List(_)
+        | Command::Keys(_)
+        | Command::Clear(_)
+        | Command::Inspect(_)
+        | Command::Import(_) => Outcome::Failed(Failure::refused(Cause::DiskFull)),
     }
 }
 
-fn answers(parts: &[&[u8]]) -> Vec<u8> {
-    let mut node = Node::default();
+fn answers(parts: &[&[u8]], is_at_hand: bool) -> Vec<u8> {
+    let mut node = Node {
+        is_at_hand,
+        ..Node::default()
+    };
     let mut connection = Connection::new(1, "fuzz".into());
     let mut input = BytesMut::new();
     let mut output = Vec::new();
@@ -101,5 +119,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let (first, second) = stream.split_at(usize::from(at).min(stream.len()));
-    assert_eq!(answers(&[stream]), answers(&[first, second]));
+    let whole = answers(&[stream], false);
+    assert_eq!(whole, answers(&[first, second], false));
+    assert_eq!(whole, answers(&[stream], true));
 });
