@@ -161,7 +161,8 @@ fn merged(current: Option<&Arc<Record>>, incoming: &Arc<Record>, base: Option<&A
     }
 }
 
-fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+/// Signs a put on the current record.
+pub fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
     let start = on_base(current, put.base.as_ref());
     match &put.kind {
         PutKind::Siblings { .. } => {
@@ -174,7 +175,14 @@ fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
         }
         PutKind::Lww { .. } | PutKind::ClearPartition => {
             let record = match start.as_deref() {
-                Some(Record::Lww(record)) => record.clone(),
+                // All but the value, which is replaced.
+                Some(Record::Lww(record)) => LwwRecord {
+                    stamp: record.stamp,
+                    payload: Payload::Tombstone,
+                    cleared_at: record.cleared_at,
+                    expiry: record.expiry,
+                    marks: record.marks.clone(),
+                },
                 Some(Record::Siblings(_)) => return mismatch(),
                 None => LwwRecord::default(),
             };

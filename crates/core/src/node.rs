@@ -4,6 +4,7 @@
 mod at_once;
 mod copies;
 mod liveness;
+mod request;
 mod view;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
 use crate::gossip::Gossip;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
-use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
+use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_MAX};
 use crate::message::{self, Envelope, Message, PullReply, Refusal};
 use crate::mutants::{Mutant, active};
 use crate::operations::Operations;
@@ -113,9 +114,7 @@ impl Node {
 
     /// Takes one input; effects go to `out`, which the driver drains before the next step.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Outbox) {
-        std::mem::swap(out, &mut self.site.out);
-        self.site.enter(now);
-        self.gossip.enter(now.time);
+        self.enter(now, out);
         match input {
             Input::Request(request) => {
                 self.site.stats.requests += 1;
@@ -129,6 +128,16 @@ impl Node {
             Input::Control { work, change } => self.site.background.change(work, change),
             Input::Tick => {}
         }
+        self.leave(out);
+    }
+
+    fn enter(&mut self, now: Now, out: &mut Outbox) {
+        std::mem::swap(out, &mut self.site.out);
+        self.site.enter(now);
+        self.gossip.enter(now.time);
+    }
+
+    fn leave(&mut self, out: &mut Outbox) {
         self.on_time();
         self.gossip_to_world();
         self.settle();
@@ -144,23 +153,6 @@ impl Node {
             .min(self.housekeeping_at)
             .min(self.gossip.next_deadline())
             .min(self.scrub.due())
-    }
-
-    fn deadline_of(&self, command: &Command) -> Time {
-        let asked = match command {
-            Command::Get(command) => command.options.timeout_ms,
-            Command::Put(command) => command.options.timeout_ms,
-            Command::Update(command) => command.options.timeout_ms,
-            Command::View(command) => command.options.timeout_ms,
-            Command::List(command) => command.options.timeout_ms,
-            Command::Keys(command) => command.options.timeout_ms,
-            Command::Clear(command) => command.options.timeout_ms,
-            Command::Inspect(command) => command.options.timeout_ms,
-            Command::Import(command) => command.options.timeout_ms,
-            Command::Batch(_) => None,
-        };
-        let timeout_ms = asked.unwrap_or(TIMEOUT_MS_DEFAULT).min(TIMEOUT_MS_MAX);
-        self.site.now.time.plus_ms(u64::from(timeout_ms))
     }
 
     /// Begins a command for somebody: here, or at a home if this node may not run it.

@@ -18,6 +18,7 @@ pub mod list;
 pub mod locks;
 pub mod mend;
 pub mod put;
+pub mod put_alone;
 pub mod read_round;
 pub mod spread;
 pub mod update;
@@ -57,13 +58,16 @@ pub enum Progress {
     Done,
 }
 
-/// One operation in flight. Boxed each by itself: they differ in size by far, and are handed around while they begin.
+/// One operation in flight. All but the smallest are boxed, each by itself: they differ in size by far, and are handed around
+/// while they begin.
 #[derive(Debug)]
 pub enum Operation {
     /// See the file of each.
     Get(Box<get::Get>),
     /// Puts and deletes.
     Put(Box<put::Put>),
+    /// Puts of what only this node holds.
+    PutAlone(put_alone::PutAlone),
     /// Redis read-modify-writes.
     Update(Box<update::Update>),
     /// Redis reads.
@@ -90,6 +94,7 @@ impl Operation {
         match self {
             Self::Get(operation) => operation.on(event, site),
             Self::Put(operation) => operation.on(event, site),
+            Self::PutAlone(operation) => operation.on(event, site),
             Self::Update(operation) => operation.on(event, site),
             Self::View(operation) => operation.on(event, site),
             Self::List(operation) => operation.on(event, site),

@@ -360,7 +360,11 @@ pub fn plan_of(command: &command::Put, site: &Site) -> Result<Plan, Failure> {
     })
 }
 
-fn check(command: &command::Put, bucket: &Bucket) -> Result<(), Failure> {
+/// Checks what a put writes.
+///
+/// # Errors
+/// `ValueTooLarge`, `BadRequest`, or `BadContext` for a context of the other kind of bucket.
+pub fn check(command: &command::Put, bucket: &Bucket) -> Result<(), Failure> {
     if let PutAction::Value(value, _) = &command.action {
         let limit = u64::from(bucket.value_bytes_max);
         let actual = value.data.len() as u64;
@@ -383,7 +387,9 @@ fn check(command: &command::Put, bucket: &Bucket) -> Result<(), Failure> {
     }
 }
 
-fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wall> {
+/// When what is written expires.
+#[must_use]
+pub fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wall> {
     let PutAction::Value(_, ttl) = action else { return None };
     match ttl {
         Ttl::Never => None,

@@ -2,31 +2,27 @@
 //! no quorum of one (RULINGS 43). Whatever is not plain (other homes, a commit under way, a record that must be fetched, a
 //! command that is at fault) is left to the operation, which answers the same.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::bucket::{Bucket, Conflict, Mode};
 use crate::causality::{Record, Value};
 use crate::command::{Command, Get, Options, Target, ViewKey};
 use crate::coordinator::found::{Shown, found, shown};
+use crate::coordinator::put_alone::ALONE;
 use crate::id::BucketId;
 use crate::key::RecordKey;
 use crate::keyspace::{Gathered, Want, records_wanted, view};
 use crate::limits::{GATHER_BYTES_MAX, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use crate::message::ReadWant;
 use crate::node::Node;
-use crate::outcome::{Answered, Outcome};
+use crate::outcome::Outcome;
 use crate::quorum::QuorumSize;
 use crate::replica::Replica;
 use crate::site::Site;
 use crate::storage::AtHand;
 use crate::time::Now;
-
-/// Who answers: this node alone.
-const ALONE: Answered = Answered {
-    answered: 1,
-    n: 1,
-    sloppy: false,
-};
 
 impl Node {
     /// Answers a read that takes no step: this node alone holds what it asks for, and `storage` has it at hand. `None`: make
@@ -136,12 +132,13 @@ fn fields(command: &ViewKey, replica: &Replica, site: &Site, storage: &impl AtHa
     Some(Outcome::View(Box::new(seen), ALONE))
 }
 
-fn alone_at<'a>(
+/// As [`alone`], of a target.
+pub(super) fn alone_at<'a>(
     target: &Target,
     asked: Option<QuorumSize>,
     of_bucket: fn(&Bucket) -> QuorumSize,
     site: &'a Site,
-) -> Option<(&'a Bucket, RecordKey)> {
+) -> Option<(&'a Arc<Bucket>, RecordKey)> {
     alone(target.bucket, &target.key, &target.sort, asked, of_bucket, site)
 }
 
@@ -153,7 +150,7 @@ fn alone<'a>(
     asked: Option<QuorumSize>,
     of_bucket: fn(&Bucket) -> QuorumSize,
     site: &'a Site,
-) -> Option<(&'a Bucket, RecordKey)> {
+) -> Option<(&'a Arc<Bucket>, RecordKey)> {
     let bucket = site.catalog.bucket(bucket)?;
     let is_legal = bucket.mode == Mode::Available
         && (1..=PARTITION_KEY_BYTES_MAX).contains(&key.len())

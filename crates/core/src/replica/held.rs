@@ -75,6 +75,24 @@ impl HeldRecords {
         true
     }
 
+    /// Holds for one more job a record that a commit has just written.
+    pub fn hold_written(&mut self, key: &RecordKey, record: &Arc<Record>, commit: CommitId) {
+        let current = Current::Known(Some(Arc::clone(record)));
+        if let Some(held) = self.held.get_mut(key) {
+            held.users += 1;
+            held.current = current;
+            held.last_commit = commit;
+            return;
+        }
+        let held = Held {
+            current,
+            users: 1,
+            last_commit: commit,
+            waiting: SmallVec::new(),
+        };
+        self.held.insert(key.clone(), held);
+    }
+
     /// One job less; the last one lets go of the record.
     pub fn release(&mut self, key: &RecordKey) {
         if let Some(held) = self.held.get_mut(key) {

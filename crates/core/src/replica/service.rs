@@ -366,6 +366,18 @@ impl Replica {
             }
             return;
         }
+        self.commit(id, job, writes, durability, site);
+    }
+
+    /// Asks the store to commit what a job wrote; the job is answered when that is done.
+    pub(super) fn commit(
+        &mut self,
+        id: JobId,
+        mut job: WriteJob,
+        writes: Vec<Write>,
+        durability: Durability,
+        site: &mut Site,
+    ) {
         self.last_commit += 1;
         self.unanswered.insert(self.last_commit);
         let token = site.ask_store(StoreOp::Commit { writes, durability });

@@ -1,13 +1,20 @@
 //! One write at a replica: waits until its records are loaded, changes them, commits, and answers when that is durable
 //! (or applied, in buffered buckets).
 
-use smallvec::SmallVec;
+use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
+use crate::bucket::Bucket;
 use crate::causality::Stamp;
-use crate::change::Change;
+use crate::change::{self, Change, Changed, Put, Signed};
+use crate::id::OpId;
 use crate::key::RecordKey;
 use crate::message::WriteResult;
-use crate::replica::service::Asker;
+use crate::replica::held::Current;
+use crate::replica::service::{Asker, Replica};
+use crate::site::Site;
+use crate::storage::{AtHand, Write};
 
 /// What a write is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,4 +47,57 @@ pub struct WriteJob {
     pub winner: Option<Stamp>,
     /// What to answer once everything is durable.
     pub result: WriteResult,
+}
+
+impl Replica {
+    /// Signs a put of a last-writer-wins record that is at hand, and commits it: what [`Self::change`] does once the
+    /// record is loaded. `Event::Wrote` comes when it is durable, with attempt 1. `None`: nothing was done.
+    pub fn sign_at_hand(
+        &mut self,
+        op: OpId,
+        key: &RecordKey,
+        put: Put,
+        bucket: &Bucket,
+        site: &mut Site,
+        storage: &impl AtHand,
+    ) -> Option<Stamp> {
+        let current = match self.held.find(key).map(|held| &held.current) {
+            Some(Current::Known(record)) => record.clone(),
+            Some(Current::Loading | Current::Damaged | Current::Unreadable) => return None,
+            None => storage.at_hand(key, bucket.storage)?.cloned(),
+        };
+        // A record of another kind is refused, which is left to the operation.
+        if current.as_ref().is_some_and(|record| record.as_lww().is_none()) {
+            return None;
+        }
+        let Changed::New {
+            record,
+            signed: Signed::Stamp(stamp),
+        } = change::signed(put, current.as_ref(), site)
+        else {
+            unreachable!("a put without a request id is new, and a register's signature is a stamp")
+        };
+        self.held.hold_written(key, &record, self.last_commit + 1);
+        let write = Write {
+            key: key.clone(),
+            record: Arc::clone(&record),
+            class: bucket.storage,
+        };
+        let job = WriteJob {
+            asker: Some(Asker {
+                node: site.id,
+                op,
+                attempt: 1,
+            }),
+            purpose: Purpose::Sign,
+            changes: Vec::new(),
+            held: smallvec![key.clone()],
+            loading: 0,
+            winner: None,
+            result: WriteResult::Done { winner: None },
+        };
+        let id = self.new_job_id();
+        self.commit(id, job, vec![write], bucket.durability, site);
+        Some(stamp)
+    }
 }

@@ -1,12 +1,13 @@
 //! What is answered without a step is what an operation answers.
 
 use bytes::Bytes;
-use torc_core::causality::Value;
+use torc_core::causality::{ClientContext, Value};
 use torc_core::command::{Command, Options, Put, PutAction, PutContext, Ttl, UpdateKey, ViewKey};
-use torc_core::id::BucketId;
+use torc_core::id::{BucketId, ClientRequestId};
 use torc_core::keyspace::{Update, Want};
 use torc_core::outcome::Outcome;
 use torc_core::quorum::QuorumSize;
+use torc_core::time::{Hlc, Wall};
 
 use crate::cluster::{Cluster, DEFAULT, REDIS, get, target};
 
@@ -126,4 +127,48 @@ fn what_other_homes_or_another_quorum_must_say_is_never_answered_at_once() {
     three.put(node, REDIS, "value", "v", None);
     assert_eq!(three.ask_now(node, &get(REDIS, "value", Options::default())), None);
     assert_eq!(three.string_now(node, REDIS, "value"), None);
+}
+
+/// Puts of every kind that a lone home takes, among them some that it must refuse.
+fn puts(bucket: BucketId) -> Vec<Command> {
+    let mut puts = vec![
+        write(bucket, "new", value("one", Ttl::Never)),
+        write(bucket, "new", value("two", Ttl::AfterMs(5_000))),
+        write(bucket, "new", value("three", Ttl::BucketDefault)),
+        write(bucket, "new", PutAction::Delete),
+        write(bucket, "absent", PutAction::Delete),
+        write(bucket, "hash", value("no hash any more", Ttl::Never)),
+        write(bucket, "", value("no key", Ttl::Never)),
+        write(BucketId(77), "key", value("no bucket", Ttl::Never)),
+    ];
+    let Command::Put(plain) = puts[0].clone() else {
+        unreachable!()
+    };
+    let [mut marked, mut clocked, mut sorted, mut first, mut quorum] = std::array::from_fn(|_| plain.clone());
+    marked.request = ClientRequestId::parse("once");
+    clocked.context = PutContext::Seen(ClientContext::Clock(Hlc::at(Wall(9_000_000_000_000))));
+    sorted.target.sort = Bytes::from_static(b"sort");
+    first.context = PutContext::ReadFirst;
+    quorum.options.write = Some(QuorumSize::Count(2));
+    puts.extend([marked.clone(), marked, clocked, sorted, first, quorum].map(Command::Put));
+    puts
+}
+
+#[test]
+fn a_lone_home_writes_with_the_record_at_hand_what_it_writes_once_it_is_read() {
+    for bucket in [DEFAULT, REDIS] {
+        let (mut slow, mut quick) = (alone(), alone());
+        let node = slow.names[0];
+        for command in puts(bucket) {
+            let slowly = slow.ask(node, command.clone());
+            let quickly = quick.ask_at_hand(node, command.clone());
+            assert_eq!(quickly, Some(slowly), "{command:?}");
+        }
+        assert_eq!(quick.disks[&node].records, slow.disks[&node].records);
+        assert_eq!(
+            quick.nodes[&node].in_flight(),
+            0,
+            "nothing is left of a put that is done"
+        );
+    }
 }

@@ -206,6 +206,18 @@ impl Cluster {
         panic!("no outcome within eight seconds");
     }
 
+    /// As [`Self::ask`], with the records that the node's disk holds at hand.
+    pub fn ask_at_hand(&mut self, node: NodeId, command: Command) -> Option<Outcome> {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        let asked = self.nodes.get_mut(&node).expect("a node");
+        let mut out = Outbox::new();
+        asked.request(self.now, Request { id, command }, &self.disks[&node], &mut out);
+        self.perform(node, out);
+        self.deliver();
+        self.outcomes.remove(&id)
+    }
+
     /// What a node answers without a step.
     pub fn ask_now(&mut self, node: NodeId, command: &Command) -> Option<Outcome> {
         let asked = self.nodes.get_mut(&node).expect("a node");

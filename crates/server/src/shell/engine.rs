@@ -130,7 +130,9 @@ impl Engine {
             started,
             bytes,
         });
-        self.step(Input::Request(Request { id, command }));
+        let request = Request { id, command };
+        self.node.request(self.now, request, &self.store, &mut self.out);
+        self.stepped();
     }
 
     /// A peer says something.
@@ -224,6 +226,10 @@ impl Engine {
 
     fn step(&mut self, input: Input) {
         self.node.step(self.now, input, &mut self.out);
+        self.stepped();
+    }
+
+    fn stepped(&mut self) {
         self.run_effects();
         if self.node.next_deadline() < self.armed {
             self.armed = Time(0);

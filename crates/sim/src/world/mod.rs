@@ -426,10 +426,19 @@ impl World {
             return;
         }
         let now = self.hosts[host].clock.now(self.now_us);
-        let Some(node) = &mut self.hosts[host].node else { return };
+        let Host {
+            node: Some(node), disk, ..
+        } = &mut self.hosts[host]
+        else {
+            return;
+        };
         self.trace.input(self.now_us, host, &input);
         let mut out = Outbox::new();
-        node.step(now, input, &mut out);
+        match input {
+            // As a running node: with what its store has at hand.
+            Input::Request(request) => node.request(now, request, disk, &mut out),
+            input => node.step(now, input, &mut out),
+        }
         let deadline = node.next_deadline();
         self.perform(host, out);
         self.schedule_tick(host, deadline);
