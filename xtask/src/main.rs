@@ -7,6 +7,7 @@ mod fuzz;
 mod packages;
 mod redis_suite;
 mod simulator;
+mod soak;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ enum Task {
     Clients,
     /// Compare one node with Redis at the same durability, and measure three nodes.
     Bench(bench::Options),
+    /// Run five nodes under load and every kind of trouble for an hour, and report.
+    Soak(soak::Options),
     /// Fuzz every parser that reads bytes from outside.
     Fuzz(fuzz::Options),
     /// Run units of Redis's own test suite against a cluster, and write docs/redis-suite.md.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Clients => ci::prepare_clients(&root).map(|clients| println!("{clients}")),
         Task::Bench(options) => bench::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Soak(options) => soak::run(&root, &options),
         Task::RedisSuite(options) => redis_suite::run(&root, &options),
         Task::Sweep { arguments } => simulate(simulator::Job::Sweep, &arguments),
         Task::Repro { arguments } => simulate(simulator::Job::Repro, &arguments),
