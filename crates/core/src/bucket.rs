@@ -35,7 +35,7 @@ pub enum Durability {
 }
 
 /// Where a bucket's records live.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum StorageClass {
     /// On disk, hot records cached.
     Disk,

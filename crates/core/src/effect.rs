@@ -124,6 +124,11 @@ pub enum Notice {
         /// Damaged records found.
         damaged: u64,
     },
+    /// Two homes hold different bytes under the same dots, and neither follows from the other: both are kept.
+    Contradiction {
+        /// Which.
+        key: crate::key::RecordKey,
+    },
     /// A record failed its checksum and was treated as unknown.
     DamagedRecord {
         /// Which.

@@ -169,6 +169,14 @@ impl RecordKey {
         Bytes::copy_from_slice(&bytes[..6])
     }
 
+    /// The first name of a bucket's records in a partition whose placement hash is `hash` or more.
+    #[must_use]
+    pub fn hash_start(partition: PartitionId, bucket: BucketId, hash: u64) -> Bytes {
+        let mut bytes = SmallVec::<[u8; IN_PLACE_BYTES]>::new();
+        push_fixed(&mut bytes, partition, bucket, hash);
+        Bytes::copy_from_slice(&bytes)
+    }
+
     fn group_end(&self) -> usize {
         end_of_partition_key(&self.0).expect("checked when the name was made")
     }

@@ -12,6 +12,7 @@ mod cursor;
 pub mod damage;
 pub mod deadlines;
 pub mod effect;
+pub mod entropy;
 pub mod event;
 pub mod forwards;
 pub mod gossip;

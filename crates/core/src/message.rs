@@ -68,6 +68,8 @@ pub enum Message {
     Pulse,
     /// Who is there.
     Gossip(Talk),
+    /// Comparing copies.
+    Entropy(crate::entropy::talk::EntropyTalk),
 }
 
 impl Message {
@@ -76,7 +78,7 @@ impl Message {
     #[must_use]
     pub fn is_for_introduced(&self) -> bool {
         match self {
-            Self::Read(_) | Self::Write(_) | Self::Pull(_) => true,
+            Self::Read(_) | Self::Write(_) | Self::Pull(_) | Self::Entropy(_) => true,
             Self::Forward(_)
             | Self::ReadReply(_)
             | Self::WriteReply(_)
@@ -106,7 +108,8 @@ impl Message {
             | Self::BootReply(_)
             | Self::PullReply(_)
             | Self::Pulse
-            | Self::Gossip(_) => None,
+            | Self::Gossip(_)
+            | Self::Entropy(_) => None,
         }
     }
 }

@@ -46,11 +46,15 @@ pub enum Mutant {
     DamagedIsAbsent,
     /// What is answered without an operation is whatever the store shows, though a write of it is under way.
     AtOnceUndurable,
+    /// A leaf is not changed when a record becomes a tombstone.
+    LeafForgetsDeletes,
+    /// Anti-entropy does not send what one side lacks altogether.
+    AbsentIsNotSent,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -72,6 +76,8 @@ impl Mutant {
         Self::NeverRefutes,
         Self::DamagedIsAbsent,
         Self::AtOnceUndurable,
+        Self::LeafForgetsDeletes,
+        Self::AbsentIsNotSent,
     ];
 }
 

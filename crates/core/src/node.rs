@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::coordinator::forward::Forward;
 use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
 use crate::effect::{Effect, Input, Notice, Outbox};
+use crate::entropy::Entropy;
 use crate::gossip::Gossip;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_MAX};
@@ -64,6 +65,7 @@ pub struct Node {
     boots: Boots,
     rebuild: Rebuild,
     gossip: Gossip,
+    entropy: Entropy,
     scrub: Scrub,
     pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
@@ -94,6 +96,7 @@ impl Node {
             boots,
             rebuild: Rebuild::default(),
             gossip,
+            entropy: Entropy::new(seed, now.time),
             pulls: BTreeMap::new(),
             housekeeping_at: now.time,
             pulse_at: now.time.plus_ms(PULSE_MS),
@@ -153,6 +156,7 @@ impl Node {
             .min(self.housekeeping_at)
             .min(self.gossip.next_deadline())
             .min(self.scrub.due())
+            .min(self.entropy.due(&self.site))
     }
 
     /// Begins a command for somebody: here, or at a home if this node may not run it.
@@ -316,6 +320,7 @@ impl Node {
                 }
             }
             Message::Pulse => {}
+            Message::Entropy(talk) => self.entropy.on_talk(from, talk, &mut self.site),
             Message::Gossip(talk) => {
                 self.site.stats.gossip_messages += 1;
                 self.gossip.on_talk(from, talk, self.site.now.time);
@@ -417,6 +422,9 @@ impl Node {
             self.site.send(&[node], Message::PullReply(reply));
             return;
         }
+        let Some(reply) = self.entropy.on_stored(token, reply, &mut self.site) else {
+            return;
+        };
         let Some(reply) = self.replica.on_stored(token, reply, &mut self.site) else {
             return;
         };
@@ -438,6 +446,7 @@ impl Node {
         }
         self.go_on_gossiping();
         self.scrub.go_on(&mut self.site);
+        self.entropy.go_on(&mut self.site);
         if now.time < self.housekeeping_at {
             return;
         }

@@ -17,6 +17,7 @@ use crate::coordinator::locks::KeyLocks;
 use crate::damage::Damage;
 use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
+use crate::entropy::Trees;
 use crate::event::Event;
 use crate::id::{BucketId, Life, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
@@ -84,6 +85,8 @@ pub struct Site {
     pub has_regressed: bool,
     /// How fast background work may go.
     pub background: Background,
+    /// Digests of this node's records.
+    pub trees: Trees,
     /// Counters.
     pub stats: Stats,
     /// Who updates which key.
@@ -114,6 +117,7 @@ impl Site {
             .collect::<Vec<_>>();
         let minter = Minter::new(id, Life(random.next_u64()));
         let peers = Peers::new(others.into_iter(), now, &mut random);
+        let trees = Trees::new(id, &ring, &catalog);
         Self {
             id,
             now,
@@ -128,6 +132,7 @@ impl Site {
             out_of_service: false,
             has_regressed: false,
             background: Background::default(),
+            trees,
             stats: Stats::default(),
             locks: KeyLocks::default(),
             damage: Damage::default(),

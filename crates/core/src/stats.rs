@@ -37,6 +37,14 @@ pub struct Stats {
     pub scrubs: u64,
     /// Records merged from a rebuild.
     pub rebuilt_records: u64,
+    /// Comparisons with other homes, whole or broken off.
+    pub entropy_exchanges: u64,
+    /// Records merged here or at another home because a comparison found them to differ.
+    pub entropy_keys_repaired: u64,
+    /// Bytes sent and read by the comparisons that this node began.
+    pub entropy_bytes: u64,
+    /// Records read to count trees.
+    pub entropy_records_counted: u64,
     /// Client puts that left a context above its bound.
     pub contexts_over_limit: u64,
     /// The largest context that a client put left, in entries.

@@ -23,6 +23,10 @@ use crate::world::{Alarm, Happening, World};
 
 /// A node trusts its clock again this long after its peers' clocks have come right, in microseconds.
 const CLOCKS_SETTLE_US: u64 = 45_000_000;
+/// How long anti-entropy is given to make copies equal, in microseconds: rounds begin every five seconds.
+const HEAL_US_MAX: u64 = 60_000_000;
+/// How often it is looked whether they are.
+const ROUND_US: u64 = 1_000_000;
 /// Everything must be rebuilt this long after that, in microseconds.
 const REBUILD_US_MAX: u64 = 200_000_000;
 /// A run with more steps than this does not end.
@@ -110,6 +114,7 @@ impl Run {
     fn play(&mut self) -> Result<(), Violation> {
         self.go_on_until(self.hostile_until_us)?;
         self.calm()?;
+        self.heal_unread()?;
         self.scrub_everything()?;
         let shown = self.read_everything()?;
         self.judge(&shown)?;
@@ -228,6 +233,22 @@ impl Run {
 
     pub(crate) fn go_on_for(&mut self, us: u64) -> Result<(), Violation> {
         self.go_on_until(self.world.now_us + us)
+    }
+
+    /// All homes come to hold the same without anybody reading a key: anti-entropy alone must see to that.
+    fn heal_unread(&mut self) -> Result<(), Violation> {
+        let give_up_us = self.world.now_us + HEAL_US_MAX;
+        loop {
+            self.go_on_for(ROUND_US)?;
+            self.become_whole()?;
+            match convergence::check(&self.history, &self.world) {
+                Err(found) if self.world.now_us >= give_up_us => {
+                    return Violation::new("healing", format!("without any read {}", found.what));
+                }
+                Err(_) => {}
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// Everybody reads all that it has on disk. In half of the runs nobody asks for it: then reads alone must mend.

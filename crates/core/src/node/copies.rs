@@ -52,6 +52,7 @@ impl Node {
         for &bucket in &buckets {
             self.rebuild.forget(bucket);
             self.replica.set_rebuilding(bucket, true);
+            self.site.trees.forget(bucket);
             rebuild::announce(bucket, true, &mut self.site);
             last = Some(
                 self.site
@@ -90,6 +91,8 @@ impl Node {
 
     pub(super) fn complete_rebuild(&mut self, bucket: BucketId) {
         self.replica.set_rebuilding(bucket, false);
+        // What the copy held before may have been given up, or forgotten.
+        self.site.trees.forget(bucket);
         self.site
             .ask_store(StoreOp::PutMeta(StoredMeta::Rebuilding(bucket, false)));
         rebuild::announce(bucket, false, &mut self.site);

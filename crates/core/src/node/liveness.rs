@@ -16,7 +16,9 @@ impl Node {
         self.gossip.on_connection(node, up, self.site.now.time);
         if up {
             self.boots.greet(node, &mut self.site);
+            self.entropy.on_peer_up(self.site.now.time);
         } else {
+            self.entropy.on_peer_down(node, &mut self.site);
             self.rebuild.on_peer_down(node);
             for id in self.operations.ids() {
                 self.site.notify(id, Event::PeerDown(node));
@@ -55,6 +57,9 @@ impl Node {
                 }
                 Output::Reachable { node, is_reachable } => {
                     self.site.peers.set_reachable(node, is_reachable);
+                    if is_reachable {
+                        self.entropy.on_peer_up(self.site.now.time);
+                    }
                     self.site.notice(Notice::Reachable { node, is_reachable });
                 }
                 Output::Reconnect { node } => self.site.out.push(Effect::Reconnect { node }),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::background::Background;
+use crate::entropy::schedule::EntropyProgress;
 use crate::gossip::member::Load;
 use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
@@ -72,6 +73,12 @@ impl Node {
     #[must_use]
     pub fn background(&self) -> &Background {
         &self.site.background
+    }
+
+    /// Where anti-entropy is.
+    #[must_use]
+    pub fn entropy(&self) -> EntropyProgress {
+        self.entropy.progress(&self.site)
     }
 
     /// Where the scrub is.

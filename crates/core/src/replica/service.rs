@@ -10,6 +10,7 @@ use crate::bucket::{Durability, StorageClass};
 use crate::causality::Record;
 use crate::change::{self, Change, Changed};
 use crate::effect::Notice;
+use crate::entropy::trees::Delta;
 use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
@@ -268,6 +269,7 @@ impl Replica {
     /// All records are loaded: change them, commit what changed, and answer when all of it is durable.
     fn perform(&mut self, id: JobId, mut job: WriteJob, site: &mut Site) {
         let mut writes = Vec::new();
+        let mut deltas: SmallVec<[Delta; 1]> = SmallVec::new();
         let mut durability = Durability::Buffered;
         let mut wait_for = 0;
         let mut results = Vec::with_capacity(if job.purpose == Purpose::Sign {
@@ -300,6 +302,8 @@ impl Replica {
             match &changed {
                 Changed::New { record, .. } => {
                     site.stats.mended_records += u64::from(is_damaged);
+                    let old = (!is_damaged).then_some(current.as_deref());
+                    deltas.extend(site.trees.delta(&key, old, record));
                     held.current = Current::Known(Some(Arc::clone(record)));
                     held.last_commit = self.last_commit + 1;
                     let bucket = site.bucket(key.bucket());
@@ -366,6 +370,7 @@ impl Replica {
             }
             return;
         }
+        site.trees.on_asked(self.last_commit + 1, deltas);
         self.commit(id, job, writes, durability, site);
     }
 
@@ -416,6 +421,7 @@ impl Replica {
             site.notice(Notice::StoreOutOfService);
         }
         self.unanswered.remove(&commit);
+        site.trees.on_answered(commit, !site.out_of_service);
         if let Some(Job::Write(mut job)) = self.jobs.remove(&id) {
             if site.out_of_service {
                 job.result = WriteResult::Failed;

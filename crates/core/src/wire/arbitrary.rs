@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::bucket::StorageClass;
 use crate::causality::Record;
 use crate::causality::arbitrary::{
     bytes, client_context, expiry_moment, hlc, record, record_key, request_id, stamp, value,
 };
 use crate::command::{Command, Options, Put, PutAction, PutContext, Target, Ttl, UpdateKey};
+use crate::entropy::talk::{EntropyTalk, Group, Level};
 use crate::gossip::member::{Incarnation, Load, MemberState, Version, Witnesses};
 use crate::gossip::talk::Talk;
 use crate::id::{BucketId, NodeId, OpId, PartitionId};
@@ -337,6 +339,53 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         Just(Message::Pulse),
         talk().prop_map(Message::Gossip),
+        entropy().prop_map(Message::Entropy),
+    ]
+}
+
+fn group() -> impl Strategy<Value = Group> {
+    let class = prop_oneof![Just(StorageClass::Disk), Just(StorageClass::Memory)];
+    (any::<u8>(), class).prop_map(|(n, class)| Group { n, class })
+}
+
+fn entropy() -> impl Strategy<Value = EntropyTalk> {
+    let partition = || any::<u16>().prop_map(PartitionId);
+    let numbers = || prop::collection::vec(any::<u16>(), 0..5);
+    let level = prop_oneof![
+        Just(Level::Roots),
+        partition().prop_map(Level::Blocks),
+        partition().prop_map(Level::Leaves),
+    ];
+    let digests = prop::collection::vec(any::<(u16, u128)>(), 0..5);
+    let entries = prop::collection::vec((record_key(), any::<u128>()), 0..4);
+    let missing = prop::collection::vec(record_key(), 0..4);
+    prop_oneof![
+        (op(), group(), level, digests).prop_map(|(op, group, level, digests)| EntropyTalk::Digests {
+            op,
+            group,
+            level,
+            digests
+        }),
+        (op(), numbers(), numbers()).prop_map(|(op, numbers, uncounted)| EntropyTalk::Differing {
+            op,
+            numbers,
+            uncounted
+        }),
+        (op(), range(), entries).prop_map(|(op, range, entries)| EntropyTalk::Keys { op, range, entries }),
+        (op(), prop::option::of(bytes()), records(), missing, any::<bool>()).prop_map(
+            |(op, complete_up_to, records, missing, failed)| EntropyTalk::Records {
+                op,
+                complete_up_to,
+                records,
+                missing,
+                failed
+            }
+        ),
+        (group(), partition(), any::<u16>()).prop_map(|(group, partition, leaf)| EntropyTalk::Recount {
+            group,
+            partition,
+            leaf
+        }),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::message::{
 };
 use crate::storage::Range;
 use crate::time::{Hlc, Wall};
-use crate::wire::{EncodeError, Frame, Hello, WireError, command, gossip, lists, outcome, v1};
+use crate::wire::{EncodeError, Frame, Hello, WireError, command, entropy, gossip, lists, outcome, v1};
 
 const WRITE_DONE: u32 = 1;
 const WRITE_DISK_FULL: u32 = 2;
@@ -115,6 +115,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         }),
         v1::Body::Pulse(_) => Message::Pulse,
         v1::Body::Gossip(packed) => Message::Gossip(gossip::unpack(&packed)?),
+        v1::Body::Entropy(packed) => Message::Entropy(entropy::unpack(*packed)?),
     };
     Ok(Frame::Envelope(Box::new(Envelope {
         epoch: RingEpoch {
@@ -178,6 +179,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
         }),
         Message::Pulse => v1::Body::Pulse(v1::Pulse {}),
         Message::Gossip(talk) => v1::Body::Gossip(gossip::pack(talk)),
+        Message::Entropy(talk) => v1::Body::Entropy(Box::new(entropy::pack(talk))),
     })
 }
 
@@ -307,7 +309,7 @@ fn unpack_refusal(code: u32) -> Option<Refusal> {
     })
 }
 
-fn pack_range(range: &Range) -> v1::Range {
+pub(super) fn pack_range(range: &Range) -> v1::Range {
     v1::Range {
         bucket: range.bucket.0,
         start: range.start.clone(),
@@ -315,7 +317,7 @@ fn pack_range(range: &Range) -> v1::Range {
     }
 }
 
-fn unpack_range(range: v1::Range) -> Range {
+pub(super) fn unpack_range(range: v1::Range) -> Range {
     Range {
         bucket: BucketId(range.bucket),
         start: range.start,

@@ -13,6 +13,7 @@ use crate::message::Envelope;
 #[cfg(test)]
 mod arbitrary;
 mod command;
+mod entropy;
 mod frame;
 mod gossip;
 mod lists;

@@ -16,7 +16,7 @@ pub(super) struct Packet {
     pub(super) wall_ms: u64,
     #[prost(fixed64, tag = "5")]
     pub(super) session: u64,
-    #[prost(oneof = "Body", tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22")]
+    #[prost(oneof = "Body", tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23")]
     pub(super) body: Option<Body>,
 }
 
@@ -50,6 +50,8 @@ pub(super) enum Body {
     Pulse(Pulse),
     #[prost(message, tag = "22")]
     Gossip(Gossip),
+    #[prost(message, tag = "23")]
+    Entropy(Box<Entropy>),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -378,4 +380,38 @@ pub(super) struct Gossip {
     pub(super) node: u32,
     #[prost(bool, tag = "7")]
     pub(super) is_reached: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Entropy {
+    #[prost(uint32, tag = "1")]
+    pub(super) talk_code: u32,
+    #[prost(fixed64, tag = "2")]
+    pub(super) op: u64,
+    #[prost(uint32, tag = "3")]
+    pub(super) copies: u32,
+    #[prost(uint32, tag = "4")]
+    pub(super) class_code: u32,
+    #[prost(uint32, tag = "5")]
+    pub(super) level_code: u32,
+    #[prost(uint32, tag = "6")]
+    pub(super) partition: u32,
+    #[prost(uint32, tag = "7")]
+    pub(super) leaf: u32,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub(super) digest_list: Bytes,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) number_list: Bytes,
+    #[prost(bytes = "bytes", tag = "10")]
+    pub(super) uncounted_list: Bytes,
+    #[prost(message, optional, tag = "11")]
+    pub(super) range: Option<Range>,
+    #[prost(bytes = "bytes", tag = "12")]
+    pub(super) key_list: Bytes,
+    #[prost(bytes = "bytes", tag = "13")]
+    pub(super) record_list: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "14")]
+    pub(super) complete_up_to: Option<Bytes>,
+    #[prost(bool, tag = "15")]
+    pub(super) is_failed: bool,
 }

@@ -9,10 +9,10 @@ pub struct StatusView {
     pub name: String,
     /// Writes kept for other nodes; null until nodes stand in for one another.
     pub hints: Option<HintsView>,
-    /// Ranges known to differ from another home's; null until Merkle trees exist.
-    pub dirty_ranges: Option<u64>,
-    /// Background comparison; null until Merkle trees exist.
-    pub anti_entropy: Option<AntiEntropyView>,
+    /// Partitions known to differ from another home's, one for each such home.
+    pub dirty_ranges: u64,
+    /// The comparison with other homes, in the background and for ever.
+    pub anti_entropy: AntiEntropyView,
     /// The verification of everything on disk.
     pub scrub: ScrubView,
     /// Copies that are being rebuilt or moved.
@@ -45,10 +45,18 @@ pub struct HintsView {
 /// Anti-entropy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct AntiEntropyView {
-    /// Exchanges since the start.
+    /// A comparison is under way.
+    pub running: bool,
+    /// Comparisons since the start, whole or broken off.
     pub exchanges: u64,
-    /// Keys repaired since the start.
+    /// Records found to differ and merged, here or at the other home, since the start.
     pub keys_repaired: u64,
+    /// Bytes sent and read by comparisons that this node began.
+    pub bytes: u64,
+    /// Trees of this node.
+    pub trees: u64,
+    /// Those that are known; the others are being counted, and not compared meanwhile.
+    pub trees_counted: u64,
 }
 
 /// The scrub: its pass, or the last one.

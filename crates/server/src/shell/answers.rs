@@ -5,9 +5,9 @@ use torc_core::background::Work;
 use torc_core::limits::OPERATIONS_MAX;
 use torc_core::liveness::Liveness as CoreLiveness;
 use torc_frontends::http::{
-    ActorView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HotKey, HttpReply, Liveness, NodeRequest,
-    NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView, StatusView, StoreView, TransferView,
-    inspect_context, percent_encode_into, rfc3339,
+    ActorView, AntiEntropyView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HotKey, HttpReply,
+    Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView, StatusView,
+    StoreView, TransferView, inspect_context, percent_encode_into, rfc3339,
 };
 
 use torc_store::Budget;
@@ -66,6 +66,19 @@ fn scrub(engine: &Engine) -> ScrubView {
         damaged: progress.damaged,
         damaged_now: node.damaged_records() as u64,
         mended: node.stats().mended_records,
+    }
+}
+
+fn anti_entropy(engine: &Engine) -> AntiEntropyView {
+    let node = engine.node();
+    let (progress, stats) = (node.entropy(), node.stats());
+    AntiEntropyView {
+        running: progress.is_comparing,
+        exchanges: stats.entropy_exchanges,
+        keys_repaired: stats.entropy_keys_repaired,
+        bytes: stats.entropy_bytes,
+        trees: progress.trees as u64,
+        trees_counted: progress.trees_counted as u64,
     }
 }
 
@@ -150,6 +163,8 @@ fn status(shell: &Shell) -> StatusView {
     });
     StatusView {
         name: shell.config.name.clone(),
+        dirty_ranges: engine.node().entropy().dirty_ranges as u64,
+        anti_entropy: anti_entropy(&engine),
         scrub: scrub(&engine),
         hot_keys: hot_keys(shell, &engine),
         transfers: transfers.collect(),

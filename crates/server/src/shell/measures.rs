@@ -237,6 +237,7 @@ fn notice_name(notice: &Notice) -> &'static str {
         Notice::Rebuilt { .. } => "rebuilt",
         Notice::DamagedRecord { .. } => "damaged_record",
         Notice::Spoiled { .. } => "spoiled_file",
+        Notice::Contradiction { .. } => "contradiction",
         Notice::ScrubEnded { .. } => "scrub_ended",
         Notice::ContextPruned { .. } => "context_pruned",
         Notice::StoreOutOfService => "store_out_of_service",

@@ -130,6 +130,26 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
         ),
         ("torc_scrubs", "Whole scrubs", stats.scrubs),
         (
+            "torc_entropy_exchanges",
+            "Comparisons with other homes, whole or broken off",
+            stats.entropy_exchanges,
+        ),
+        (
+            "torc_entropy_keys_repaired",
+            "Records found to differ and merged, here or at the other home",
+            stats.entropy_keys_repaired,
+        ),
+        (
+            "torc_entropy_bytes",
+            "Bytes sent and read by comparisons that this node began",
+            stats.entropy_bytes,
+        ),
+        (
+            "torc_entropy_records_counted",
+            "Records read to count trees",
+            stats.entropy_records_counted,
+        ),
+        (
             "torc_rebuilt_records",
             "Records taken from peers to complete a copy",
             stats.rebuilt_records,
@@ -189,7 +209,18 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
         (vec![("bucket", bucket)], share)
     });
     let scrub = node.scrub();
+    let entropy = node.entropy();
     for (name, help, value) in [
+        (
+            "torc_entropy_dirty_ranges",
+            "Partitions known to differ from another home's",
+            entropy.dirty_ranges as f64,
+        ),
+        (
+            "torc_entropy_trees_uncounted",
+            "Trees that are being counted and not compared meanwhile",
+            (entropy.trees - entropy.trees_counted) as f64,
+        ),
         (
             "torc_damaged_records_unmended",
             "Damaged records that are known and not mended yet",

@@ -44,6 +44,11 @@ pub fn log(notice: &Notice, ring: &Ring) {
         Notice::ScrubEnded { records, damaged } => {
             tracing::info!(records, damaged, "everything on disk was read and verified");
         }
+        Notice::Contradiction { key } => tracing::error!(
+            key = ?key,
+            "two homes hold different values under the same dots, and neither follows from the other: both are left as they \
+             are; GET /v1/inspect shows them, and a write of the key settles it"
+        ),
         Notice::ContextPruned { key } => {
             tracing::warn!(key = ?key, "a context grew too long and lost its oldest entry")
         }

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod anti_entropy;
 mod commands;
 mod crashes;
 mod curl;

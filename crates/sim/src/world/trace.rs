@@ -156,5 +156,6 @@ fn kind_of(message: &Message) -> u64 {
         Message::PullReply(reply) => 11 ^ (reply.op.0 << 4),
         Message::Pulse => 12,
         Message::Gossip(_) => 13,
+        Message::Entropy(_) => 14,
     }
 }

@@ -369,6 +369,8 @@ fn status() -> Value {
         ("slow", truth()),
         ("cache", object(&wholes(&["bytes", "bytes_max", "hits", "misses"]), &[])),
     ]);
+    let mut anti_entropy = wholes(&["exchanges", "keys_repaired", "bytes", "trees", "trees_counted"]);
+    anti_entropy.push(("running", truth()));
     let hot_key = object(&[("bucket", text()), ("key", text()), ("requests", whole())], &[]);
     object(
         &[
@@ -377,11 +379,8 @@ fn status() -> Value {
                 "hints",
                 nullable(object(&wholes(&["pending", "bytes", "delivered"]), &[])),
             ),
-            ("dirty_ranges", whole_or_null()),
-            (
-                "anti_entropy",
-                nullable(object(&wholes(&["exchanges", "keys_repaired"]), &[])),
-            ),
+            ("dirty_ranges", whole()),
+            ("anti_entropy", object(&anti_entropy, &[])),
             ("scrub", scrub()),
             ("transfers", list(&transfer)),
             ("queues", object(&queues, &[])),

@@ -91,8 +91,8 @@ fn the_shells_documents_are_as_documented() {
     held(&StatusView::default(), "Status");
     let mut status = StatusView {
         hints: Some(HintsView::default()),
-        anti_entropy: Some(AntiEntropyView::default()),
-        dirty_ranges: Some(0),
+        anti_entropy: AntiEntropyView::default(),
+        dirty_ranges: 0,
         transfers: vec![TransferView {
             kind: "rebuild",
             bucket: "default".into(),

@@ -1,0 +1,412 @@
+//! One comparison with one peer, from the side that asks: roots, a pause for what is in flight, roots again; then blocks,
+//! leaves and the records of leaves that differ. Records are only ever merged, and only where they change something.
+//!
+//! ```text
+//! roots ──differ──▶ pause ──▶ roots ──differ──▶ blocks ──▶ leaves ──▶ list own leaf ──▶ keys ──▶ records: merge, send
+//!   └──equal: done              └──equal: done                          └─ nothing differs: both count the leaf again
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use crate::causality::Record;
+use crate::causality::codec::record_hash;
+use crate::effect::Notice;
+use crate::entropy::answer::{LISTED_BYTES_MAX, LISTED_RECORDS_MAX};
+use crate::entropy::talk::{EntropyTalk, Group, Level};
+use crate::entropy::tree::{FANOUT, names_of_leaf};
+use crate::entropy::trees::TreeId;
+use crate::id::{NodeId, OpId, PartitionId, Token};
+use crate::key::RecordKey;
+use crate::message::{Message, WriteRecords};
+use crate::site::{Local, Site};
+use crate::storage::{Page, Range, StoreOp};
+use crate::time::Time;
+
+/// How long after roots were found to differ they are compared again, in milliseconds: writes in flight arrive meanwhile.
+const PAUSE_MS: u64 = 500;
+/// An answer that stays out this long ends the comparison, in milliseconds.
+const ANSWER_MS: u64 = 5_000;
+/// Bytes of one digest in a message.
+const DIGEST_BYTES: u64 = 18;
+
+/// What is waited for.
+#[derive(Debug)]
+enum Awaited {
+    Nothing,
+    Roots(Vec<PartitionId>),
+    Blocks(PartitionId),
+    Leaves(PartitionId),
+    OwnPage(Token, Range),
+    Records(Range, BTreeMap<RecordKey, Arc<Record>>, u64),
+}
+
+/// The leaf being listed.
+#[derive(Debug)]
+struct Listing {
+    partition: PartitionId,
+    leaf: u16,
+    ranges: VecDeque<Range>,
+    differing: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) peer: NodeId,
+    group: Group,
+    op: OpId,
+    awaited: Awaited,
+    pub(super) deadline: Time,
+    /// Nothing is asked before.
+    pub(super) due: Time,
+    roots_left: Option<(Vec<PartitionId>, bool)>,
+    partitions_left: VecDeque<PartitionId>,
+    blocks_left: VecDeque<(PartitionId, Vec<u16>)>,
+    leaves_left: VecDeque<(PartitionId, u16)>,
+    listing: Option<Listing>,
+    /// Partitions whose roots were found equal.
+    pub(super) equal: Vec<PartitionId>,
+    /// Partitions whose roots differed twice.
+    pub(super) differing: Vec<PartitionId>,
+}
+
+impl Exchange {
+    pub(super) fn new(peer: NodeId, group: Group, partitions: Vec<PartitionId>, op: OpId, now: Time) -> Self {
+        Self {
+            peer,
+            group,
+            op,
+            awaited: Awaited::Nothing,
+            deadline: Time::NEVER,
+            due: now,
+            roots_left: Some((partitions, false)),
+            partitions_left: VecDeque::new(),
+            blocks_left: VecDeque::new(),
+            leaves_left: VecDeque::new(),
+            listing: None,
+            equal: Vec::new(),
+            differing: Vec::new(),
+        }
+    }
+
+    /// True while an answer is out.
+    pub(super) fn is_waiting(&self) -> bool {
+        !matches!(self.awaited, Awaited::Nothing)
+    }
+
+    /// True if this answer or page is the one waited for.
+    pub(super) fn is_reading(&self, token: Token) -> bool {
+        matches!(&self.awaited, Awaited::OwnPage(asked, _) if *asked == token)
+    }
+
+    /// Asks the next question; false if nothing is left to ask.
+    pub(super) fn go_on(&mut self, site: &mut Site) -> bool {
+        loop {
+            if let Some(listing) = &mut self.listing {
+                if let Some(range) = listing.ranges.pop_front() {
+                    let token = site.ask_store(StoreOp::Scan {
+                        range: range.clone(),
+                        class: self.group.class,
+                        records_max: LISTED_RECORDS_MAX,
+                        bytes_max: LISTED_BYTES_MAX,
+                    });
+                    self.wait(Awaited::OwnPage(token, range), site);
+                    return true;
+                }
+                self.end_listing(site);
+                continue;
+            }
+            if let Some((partition, leaf)) = self.leaves_left.pop_front() {
+                self.begin_listing(partition, leaf, site);
+                continue;
+            }
+            if let Some((partition, blocks)) = self.blocks_left.pop_front() {
+                let leaves = blocks.iter().flat_map(|block| block * FANOUT..(block + 1) * FANOUT);
+                if self.ask_digests(Level::Leaves(partition), leaves.collect(), site) {
+                    self.wait(Awaited::Leaves(partition), site);
+                    return true;
+                }
+                continue;
+            }
+            if let Some(partition) = self.partitions_left.pop_front() {
+                if self.ask_digests(Level::Blocks(partition), (0..FANOUT).collect(), site) {
+                    self.wait(Awaited::Blocks(partition), site);
+                    return true;
+                }
+                continue;
+            }
+            let Some((partitions, _)) = &self.roots_left else {
+                return false;
+            };
+            let partitions = partitions.clone();
+            let numbers = partitions.iter().map(|partition| partition.0).collect();
+            if !self.ask_digests(Level::Roots, numbers, site) {
+                return false;
+            }
+            self.wait(Awaited::Roots(partitions), site);
+            return true;
+        }
+    }
+
+    fn wait(&mut self, awaited: Awaited, site: &Site) {
+        self.awaited = awaited;
+        self.deadline = site.now.time.plus_ms(ANSWER_MS);
+    }
+
+    /// Bytes that were sent or read count against the rate.
+    fn spend(&mut self, bytes: u64, site: &mut Site) {
+        site.stats.entropy_bytes += bytes;
+        let pause_us = site.background.anti_entropy.microseconds_for(bytes);
+        self.due = Time(self.due.max(site.now.time).0.saturating_add(pause_us));
+    }
+
+    /// False if none of these is counted here.
+    fn ask_digests(&mut self, level: Level, numbers: Vec<u16>, site: &mut Site) -> bool {
+        let group = self.group;
+        let mut digests = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let partition = match level {
+                Level::Roots => PartitionId(number),
+                Level::Blocks(partition) | Level::Leaves(partition) => partition,
+            };
+            let Some(tree) = site.trees.find(TreeId { partition, group }) else {
+                continue;
+            };
+            let digest = match level {
+                Level::Roots => tree.root(),
+                Level::Blocks(_) => tree.block(number),
+                Level::Leaves(_) => tree.leaf(number),
+            };
+            digests.push((number, digest));
+        }
+        if digests.is_empty() {
+            return false;
+        }
+        self.spend(digests.len() as u64 * DIGEST_BYTES, site);
+        let op = self.next_op();
+        let talk = EntropyTalk::Digests {
+            op,
+            group,
+            level,
+            digests,
+        };
+        site.send(&[self.peer], Message::Entropy(talk));
+        true
+    }
+
+    /// Every question has a number of its own: a late or repeated answer to another one is dropped.
+    fn next_op(&mut self) -> OpId {
+        self.op.0 = self.op.0.wrapping_add(1);
+        self.op
+    }
+
+    /// The peer says what differs.
+    pub(super) fn on_differing(&mut self, op: OpId, numbers: Vec<u16>, uncounted: &[u16], site: &Site) {
+        if op != self.op {
+            return;
+        }
+        match std::mem::replace(&mut self.awaited, Awaited::Nothing) {
+            Awaited::Roots(asked) => {
+                let is_second = self.roots_left.take().is_some_and(|roots| roots.1);
+                let differs = |partition: &PartitionId| numbers.contains(&partition.0);
+                let is_equal = |partition: &&PartitionId| !differs(partition) && !uncounted.contains(&partition.0);
+                self.equal.extend(asked.iter().filter(is_equal));
+                let differing: Vec<PartitionId> = asked.into_iter().filter(differs).collect();
+                if is_second {
+                    self.differing.extend(&differing);
+                    self.partitions_left.extend(differing);
+                } else if !differing.is_empty() {
+                    self.roots_left = Some((differing, true));
+                    self.due = self.due.max(site.now.time.plus_ms(PAUSE_MS));
+                }
+            }
+            Awaited::Blocks(partition) => {
+                let blocks: Vec<u16> = numbers.into_iter().filter(|&number| number < FANOUT).collect();
+                if !blocks.is_empty() {
+                    self.blocks_left.push_back((partition, blocks));
+                }
+            }
+            Awaited::Leaves(partition) => {
+                let legal = numbers.into_iter().filter(|&leaf| leaf < super::tree::LEAVES);
+                self.leaves_left.extend(legal.map(|leaf| (partition, leaf)));
+            }
+            other @ (Awaited::Nothing | Awaited::OwnPage(..) | Awaited::Records(..)) => self.awaited = other,
+        }
+    }
+
+    fn begin_listing(&mut self, partition: PartitionId, leaf: u16, site: &Site) {
+        let buckets = site.trees.buckets(self.group);
+        let partitions = site.ring.partitions();
+        let range_of = |bucket| {
+            let (start, end) = names_of_leaf(partition, bucket, leaf, partitions);
+            let end = Some(end);
+            Range { bucket, start, end }
+        };
+        self.listing = Some(Listing {
+            partition,
+            leaf,
+            ranges: buckets.into_iter().map(range_of).collect(),
+            differing: 0,
+        });
+    }
+
+    fn end_listing(&mut self, site: &mut Site) {
+        let Some(listing) = self.listing.take() else { return };
+        if listing.differing > 0 {
+            return;
+        }
+        let (group, partition, leaf) = (self.group, listing.partition, listing.leaf);
+        site.trees.recount(TreeId { partition, group }, leaf);
+        let talk = EntropyTalk::Recount { group, partition, leaf };
+        site.send(&[self.peer], Message::Entropy(talk));
+    }
+
+    /// This node's own records of the range have been read; `None`: they could not be.
+    pub(super) fn on_page(&mut self, page: Option<Page>, site: &mut Site) {
+        let Awaited::OwnPage(_, mut range) = std::mem::replace(&mut self.awaited, Awaited::Nothing) else {
+            return;
+        };
+        let Some(page) = page else {
+            if let Some(listing) = &mut self.listing {
+                listing.differing += 1;
+            }
+            return;
+        };
+        for key in &page.damaged {
+            site.note_damage(key);
+        }
+        if let Some(next) = &page.next {
+            self.list_later(range.bucket, next.clone(), range.end.clone());
+            range.end = Some(next.clone());
+        }
+        let entries: Vec<(RecordKey, u128)> = page
+            .records
+            .iter()
+            .map(|(key, record)| (key.clone(), record_hash(key, record)))
+            .collect();
+        let bytes: usize = entries.iter().map(|entry| entry.0.as_bytes().len() + 20).sum();
+        let read: usize = page.records.iter().map(|entry| entry.1.weight()).sum();
+        self.spend((bytes + read) as u64, site);
+        let session = site.peers.session_of(self.peer);
+        let op = self.next_op();
+        let asked = range.clone();
+        self.wait(
+            Awaited::Records(range, page.records.into_iter().collect(), session),
+            site,
+        );
+        let talk = EntropyTalk::Keys {
+            op,
+            range: asked,
+            entries,
+        };
+        site.send(&[self.peer], Message::Entropy(talk));
+    }
+
+    fn list_later(&mut self, bucket: crate::id::BucketId, start: bytes::Bytes, end: Option<bytes::Bytes>) {
+        if let Some(listing) = &mut self.listing {
+            listing.ranges.push_front(Range { bucket, start, end });
+        }
+    }
+
+    /// The peer gives what it holds otherwise. Contradictions are told by the caller: their keys are given back.
+    pub(super) fn on_records(&mut self, op: OpId, talk: Answered, site: &mut Site) {
+        if op != self.op || !matches!(self.awaited, Awaited::Records(..)) {
+            return;
+        }
+        let Awaited::Records(range, own, session) = std::mem::replace(&mut self.awaited, Awaited::Nothing) else {
+            return;
+        };
+        let Some(listing) = &mut self.listing else { return };
+        listing.differing += talk.records.len() + talk.missing.len() + usize::from(talk.failed);
+        if let Some(next) = talk.complete_up_to
+            && next > range.start
+        {
+            let (bucket, end) = (range.bucket, range.end.clone());
+            listing.ranges.push_front(Range {
+                bucket,
+                start: next,
+                end,
+            });
+        }
+        let within = |key: &RecordKey| {
+            key.bucket() == range.bucket
+                && key.as_bytes() >= &range.start[..]
+                && range.end.as_ref().is_none_or(|end| key.as_bytes() < &end[..])
+        };
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        for (key, theirs) in talk.records.into_iter().filter(|entry| within(&entry.0)) {
+            let Some(mine) = own.get(&key) else {
+                here.push((key, theirs));
+                continue;
+            };
+            let (Some(merged), Some(reversed)) = (merged(mine, &theirs), merged(&theirs, mine)) else {
+                site.notice(Notice::Contradiction { key });
+                continue;
+            };
+            if merged != reversed {
+                site.notice(Notice::Contradiction { key });
+                continue;
+            }
+            if merged != *mine {
+                here.push((key.clone(), Arc::clone(&theirs)));
+            }
+            if merged != theirs {
+                there.push((key, merged));
+            }
+        }
+        for key in talk.missing {
+            if let Some(mine) = own.get(&key) {
+                let mine = Arc::clone(mine);
+                there.push((key, mine));
+            }
+        }
+        self.mend(here, there, session, site);
+    }
+
+    /// Nobody waits for these writes; they carry an operation all the same, since what one home holds must not replace a
+    /// damaged record (RULINGS 19). Writes of operations are numbered from 1: the answers to number 0 concern nobody.
+    fn mend(
+        &mut self,
+        here: Vec<(RecordKey, Arc<Record>)>,
+        there: Vec<(RecordKey, Arc<Record>)>,
+        session: u64,
+        site: &mut Site,
+    ) {
+        let records = here.iter().chain(&there);
+        let bytes: usize = records
+            .map(|(key, record)| key.as_bytes().len() + record.weight())
+            .sum();
+        self.spend(bytes as u64, site);
+        site.stats.entropy_keys_repaired += (here.len() + there.len()) as u64;
+        if !here.is_empty() {
+            site.local.push_back(Local::Merge(Some((self.op, 0)), here));
+        }
+        if !there.is_empty() {
+            let write = WriteRecords {
+                op: Some(self.op),
+                attempt: 0,
+                sessions: smallvec![(self.peer, session)],
+                records: there,
+            };
+            site.send(&[self.peer], Message::Write(write));
+        }
+    }
+}
+
+/// What a peer answers to a list of keys.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) complete_up_to: Option<bytes::Bytes>,
+    pub(super) records: Vec<(RecordKey, Arc<Record>)>,
+    pub(super) missing: Vec<RecordKey>,
+    pub(super) failed: bool,
+}
+
+fn merged(one: &Arc<Record>, other: &Record) -> Option<Arc<Record>> {
+    let mut merged = (**one).clone();
+    merged.merge(other).ok()?;
+    Some(Arc::new(merged))
+}
