@@ -221,8 +221,8 @@ pub trait Storage {
 
 /// The records that a store can show without waiting.
 pub trait AtHand {
-    /// The record, or that there is none; `None` if that takes a look at the disk, or if the store can't say.
-    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>>;
+    /// The record, or that there is none; `None` if that may take long, or if the store can't say.
+    fn at_hand(&mut self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>>;
 }
 
 /// What the clean marker of the last shutdown says (RULINGS 2).

@@ -1,5 +1,6 @@
 //! Faults that an operator may ask for, to see what a cluster does about them (`POST /v1/faults`).
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,11 @@ struct Set {
 
 /// The faults in force.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Set>);
+pub struct Faults {
+    set: Mutex<Set>,
+    /// Beside the others: it is asked for at every read of the disk.
+    read_delay_us: AtomicU64,
+}
 
 impl Faults {
     /// What syncs do from now on.
@@ -45,6 +50,19 @@ impl Faults {
         self.change(|set| set.reserve_reached = reached);
     }
 
+    /// Makes every read of a record that is not in the cache take this much longer.
+    pub fn set_read_delay(&self, delay: Duration) {
+        self.read_delay_us.store(delay.as_micros() as u64, Relaxed);
+    }
+
+    /// Waits as long as a read is to be delayed.
+    pub(crate) fn delay_read(&self) {
+        let delay_us = self.read_delay_us.load(Relaxed);
+        if delay_us > 0 {
+            std::thread::sleep(Duration::from_micros(delay_us));
+        }
+    }
+
     pub(crate) fn fsync(&self) -> FsyncFault {
         self.now().fsync
     }
@@ -58,10 +76,10 @@ impl Faults {
     }
 
     fn now(&self) -> Set {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut Set)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.set.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::faults::Faults;
+use crate::loader::LoadQueue;
+use crate::pace::ReadPace;
 use crate::queue::Queue;
 use crate::stats::Counters;
 use crate::store::Completions;
@@ -12,6 +14,8 @@ use crate::store::Completions;
 /// Shared state; everything in it may be read at any time.
 pub(crate) struct Shared {
     pub queue: Queue,
+    pub loads: LoadQueue,
+    pub pace: ReadPace,
     pub faults: Faults,
     pub counters: Counters,
     pub completions: Arc<dyn Completions>,
@@ -29,6 +33,8 @@ impl Shared {
     pub fn new(completions: Arc<dyn Completions>) -> Self {
         Self {
             queue: Queue::default(),
+            loads: LoadQueue::default(),
+            pace: ReadPace::default(),
             faults: Faults::default(),
             counters: Counters::default(),
             completions,
@@ -55,9 +61,14 @@ impl Shared {
         self.cache_is_stale.store(true, Ordering::Release);
     }
 
+    /// True after [`Shared::make_cache_stale`], until somebody has taken note of it.
+    pub fn is_cache_stale(&self) -> bool {
+        self.cache_is_stale.load(Ordering::Acquire)
+    }
+
     /// True once after [`Shared::make_cache_stale`].
     pub fn take_cache_is_stale(&self) -> bool {
-        self.cache_is_stale.load(Ordering::Acquire) && self.cache_is_stale.swap(false, Ordering::AcqRel)
+        self.is_cache_stale() && self.cache_is_stale.swap(false, Ordering::AcqRel)
     }
 
     pub fn begin_batch(&self) {

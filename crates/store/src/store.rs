@@ -1,13 +1,14 @@
 //! The store as the shell's node thread sees it: operations go in, answers come back at once where nothing blocks, and
 //! through [`Completions`] where a commit must become durable first.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use fjall::PersistMode;
+use smallvec::SmallVec;
 use torc_core::bucket::StorageClass;
 use torc_core::causality::Record;
 use torc_core::id::Token;
@@ -25,6 +26,8 @@ use crate::engine::{Engine, engine_dir};
 use crate::error::OpenError;
 use crate::faults::Faults;
 use crate::journal;
+use crate::loader::{LOADERS, Loader};
+use crate::loads::Loads;
 use crate::memory::MemoryRecords;
 use crate::meta;
 use crate::options::StoreOptions;
@@ -56,13 +59,17 @@ pub struct Store {
     engine: Engine,
     shared: Arc<Shared>,
     cache: RecordCache,
+    loads: Loads,
+    /// What was shown last: the cache need not keep it.
+    shown: Option<Arc<Record>>,
     memory: MemoryRecords,
     budget: Budget,
-    cache_hits: Cell<u64>,
+    cache_hits: u64,
     cache_misses: u64,
     /// Where long reads go; dropped to end the reader.
     jobs: Option<Sender<(Token, Job)>>,
     reader: Option<JoinHandle<()>>,
+    loaders: Vec<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
     watch: Option<JoinHandle<()>>,
     watch_stop: Arc<Stop>,
@@ -109,15 +116,23 @@ impl Store {
         };
         let committer = spawn("torc-committer", move || committer.run()).map_err(io)?;
         let (jobs, reader) = Reader::new(engine.clone(), Arc::clone(&shared));
+        let mut loaders = Vec::with_capacity(LOADERS);
+        for _ in 0..LOADERS {
+            let (engine, shared) = (engine.clone(), Arc::clone(&shared));
+            loaders.push(spawn("torc-loader", move || Loader { engine, shared }.run()).map_err(io)?);
+        }
         let store = Self {
             jobs: Some(jobs),
             reader: Some(spawn("torc-reader", move || reader.run()).map_err(io)?),
             engine,
             cache: RecordCache::new(budget.record_cache),
+            loads: Loads::default(),
+            shown: None,
+            loaders,
             shared,
             memory: MemoryRecords::default(),
             budget,
-            cache_hits: Cell::new(0),
+            cache_hits: 0,
             cache_misses: 0,
             committer: Some(committer),
             watch: Some(spawn("torc-watch", move || watch.run()).map_err(io)?),
@@ -131,9 +146,10 @@ impl Store {
     pub fn submit(&mut self, token: Token, op: StoreOp) -> Option<StoreReply> {
         if self.shared.take_cache_is_stale() {
             self.cache = RecordCache::new(self.budget.record_cache);
+            self.loads.all_old();
         }
         match op {
-            StoreOp::Get { key, class } => Some(self.read(&key, class)),
+            StoreOp::Get { key, class } => self.read(token, key, class),
             StoreOp::Scan {
                 range,
                 class,
@@ -215,7 +231,7 @@ impl Store {
             journal_bytes: self.engine.db.journal_disk_space().unwrap_or(0),
             cache_bytes: self.cache.bytes(),
             cache_entries: self.cache.len() as u64,
-            cache_hits: self.cache_hits.get(),
+            cache_hits: self.cache_hits,
             cache_misses: self.cache_misses,
             memory_entries: self.memory.len() as u64,
             memtable_bytes: self.engine.db.write_buffer_size(),
@@ -250,30 +266,56 @@ impl Store {
         }
     }
 
-    fn read(&mut self, key: &RecordKey, class: StorageClass) -> StoreReply {
+    fn read(&mut self, token: Token, key: RecordKey, class: StorageClass) -> Option<StoreReply> {
         match class {
-            StorageClass::Memory => return StoreReply::Record(self.memory.get(key).cloned()),
+            StorageClass::Memory => return Some(StoreReply::Record(self.memory.get(&key).cloned())),
             StorageClass::Disk => {}
         }
         if self.shared.is_out_of_service() {
-            return StoreReply::Failed(StoreError::OutOfService);
+            return Some(StoreReply::Failed(StoreError::OutOfService));
         }
-        if let Some(entry) = self.cache.get(key).cloned() {
-            self.cache_hits.set(self.cache_hits.get() + 1);
-            return StoreReply::Record(entry);
+        if let Some(entry) = self.cache.get(&key).cloned() {
+            self.cache_hits += 1;
+            return Some(StoreReply::Record(entry));
         }
         self.cache_misses += 1;
-        match self.engine.get(key) {
-            Ok(record) => {
-                let record = record.map(Arc::new);
-                self.cache.fill(key, record.clone());
-                StoreReply::Record(record)
-            }
-            Err(error) => {
-                self.note_damage(error);
-                StoreReply::Failed(error)
-            }
+        if self.shared.pace.is_quick() {
+            return Some(match self.load(&key) {
+                Ok(record) => StoreReply::Record(record.cloned()),
+                Err(error) => StoreReply::Failed(error),
+            });
         }
+        if self.loads.wait(token, &key) {
+            self.shared.loads.push(token, key);
+        }
+        None
+    }
+
+    /// Reads a record on the spot.
+    fn load(&mut self, key: &RecordKey) -> Result<Option<&Arc<Record>>, StoreError> {
+        let begun = Instant::now();
+        let loaded = self.engine.get(key);
+        self.shared.faults.delay_read();
+        self.shared.pace.note(begun.elapsed());
+        let record = loaded.inspect_err(|error| self.note_damage(*error))?.map(Arc::new);
+        self.cache.fill(key, record.clone());
+        self.shown = record;
+        Ok(self.shown.as_ref())
+    }
+
+    /// To be told of every answer of [`Completions::stored`] before anybody else is: a record that was loaded is kept.
+    /// Gives the other operations that have the same answer.
+    #[must_use]
+    pub fn answered(&mut self, token: Token, reply: &StoreReply) -> SmallVec<[Token; 2]> {
+        let Some(loaded) = self.loads.loaded(token) else {
+            return SmallVec::new();
+        };
+        if let (Some(key), StoreReply::Record(record)) = (loaded.keep_as, reply)
+            && !self.shared.is_cache_stale()
+        {
+            self.cache.fill(&key, record.clone());
+        }
+        loaded.others
     }
 
     /// Applies what needs no committer; true if some writes go to disk. The core asks for no record with a commit on the
@@ -285,6 +327,7 @@ impl Store {
             match write.class {
                 StorageClass::Disk => {
                     self.cache.put(&write.key, &write.record);
+                    self.loads.written(&write.key);
                     any_on_disk = true;
                 }
                 StorageClass::Memory => {
@@ -315,10 +358,11 @@ impl Store {
 
     fn end_threads(&mut self) {
         self.shared.queue.close();
+        self.shared.loads.close();
         self.watch_stop.stop();
         self.jobs = None;
         let threads = [self.committer.take(), self.reader.take(), self.watch.take()];
-        for thread in threads.into_iter().flatten() {
+        for thread in threads.into_iter().flatten().chain(self.loaders.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
                 self.shared.fail();
@@ -361,17 +405,25 @@ impl Storage for Store {
 }
 
 impl AtHand for Store {
-    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
+    /// What is not in the cache is read on the spot as long as that is quick: it costs less than two thread hops.
+    fn at_hand(&mut self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
         match class {
             StorageClass::Memory => return Some(self.memory.get(key)),
             StorageClass::Disk => {}
         }
-        if self.shared.is_out_of_service() {
+        if self.shared.is_out_of_service() || self.shared.is_cache_stale() {
             return None;
         }
-        let entry = self.cache.get(key)?;
-        self.cache_hits.set(self.cache_hits.get() + 1);
-        Some(entry.as_ref())
+        if let Some(entry) = self.cache.get(key) {
+            self.shown.clone_from(entry);
+            self.cache_hits += 1;
+            return Some(self.shown.as_ref());
+        }
+        if !self.shared.pace.is_quick() {
+            return None;
+        }
+        self.cache_misses += 1;
+        self.load(key).ok()
     }
 }
 

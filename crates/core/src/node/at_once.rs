@@ -27,7 +27,7 @@ use crate::time::Now;
 impl Node {
     /// Answers a read that takes no step: this node alone holds what it asks for, and `storage` has it at hand. `None`: make
     /// it an `Input::Request`, whose outcome is the same.
-    pub fn answer_now(&mut self, now: Now, command: &Command, storage: &impl AtHand) -> Option<Outcome> {
+    pub fn answer_now(&mut self, now: Now, command: &Command, storage: &mut impl AtHand) -> Option<Outcome> {
         // A clock that jumped is judged by a step, before anything expires by it.
         if self.site.has_jumped(now) {
             return None;
@@ -56,7 +56,7 @@ impl Node {
         bucket: BucketId,
         key: &[u8],
         options: &Options,
-        storage: &'a impl AtHand,
+        storage: &'a mut impl AtHand,
     ) -> Option<Option<&'a Value>> {
         if self.site.has_jumped(now) {
             return None;
@@ -75,7 +75,7 @@ fn string<'a>(
     options: &Options,
     replica: &Replica,
     site: &Site,
-    storage: &'a impl AtHand,
+    storage: &'a mut impl AtHand,
 ) -> Option<Option<&'a Value>> {
     let (bucket, key) = alone(bucket, key, &[], options.read, |bucket| bucket.r, site)?;
     match replica.at_hand(&key, bucket, site, storage)?.map(AsRef::as_ref) {
@@ -90,7 +90,7 @@ fn string<'a>(
 }
 
 /// Answers a get; `None`: it takes an operation.
-fn get(command: &Get, replica: &Replica, site: &Site, storage: &impl AtHand) -> Option<Outcome> {
+fn get(command: &Get, replica: &Replica, site: &Site, storage: &mut impl AtHand) -> Option<Outcome> {
     let (bucket, key) = alone_at(&command.target, command.options.read, |bucket| bucket.r, site)?;
     let record = replica.at_hand(&key, bucket, site, storage)?;
     let cleared_at = replica.cleared_at(&key);
@@ -99,7 +99,7 @@ fn get(command: &Get, replica: &Replica, site: &Site, storage: &impl AtHand) -> 
 }
 
 /// Answers a view of named fields; `None`: it takes an operation.
-fn fields(command: &ViewKey, replica: &Replica, site: &Site, storage: &impl AtHand) -> Option<Outcome> {
+fn fields(command: &ViewKey, replica: &Replica, site: &Site, storage: &mut impl AtHand) -> Option<Outcome> {
     let Want::Fields(_) = &command.want else { return None };
     let (bucket, head) = alone_at(&command.target, command.options.read, |bucket| bucket.r, site)?;
     if bucket.conflict != Conflict::Lww {
@@ -115,8 +115,8 @@ fn fields(command: &ViewKey, replica: &Replica, site: &Site, storage: &impl AtHa
     let mut records: SmallVec<[_; 4]> = SmallVec::new();
     let mut bytes = 0;
     for key in &keys {
-        let record = replica.at_hand(key, bucket, site, storage)?;
-        bytes += record.map_or(0, |record| record.weight());
+        let record = replica.at_hand(key, bucket, site, storage)?.cloned();
+        bytes += record.as_ref().map_or(0, |record| record.weight());
         records.push(record);
     }
     // Too much to gather is refused, and a refusal is left to the operation.
@@ -125,7 +125,7 @@ fn fields(command: &ViewKey, replica: &Replica, site: &Site, storage: &impl AtHa
     }
     for (key, record) in keys.iter().zip(records) {
         if let Some(record) = record {
-            gathered.absorb(key, record);
+            gathered.absorb(key, &record);
         }
     }
     let seen = view(&gathered, &command.want, site.expiry_wall());

@@ -17,7 +17,7 @@ use crate::time::{Now, Time};
 
 impl Node {
     /// A step with `Input::Request`, whose records `storage` may have at hand.
-    pub fn request(&mut self, now: Now, request: Request, storage: &impl AtHand, out: &mut Outbox) {
+    pub fn request(&mut self, now: Now, request: Request, storage: &mut impl AtHand, out: &mut Outbox) {
         self.enter(now, out);
         self.site.stats.requests += 1;
         let Request { id, command } = request;
@@ -46,7 +46,7 @@ impl Node {
         request: RequestId,
         command: &command::Put,
         deadline: Time,
-        storage: &impl AtHand,
+        storage: &mut impl AtHand,
     ) -> Option<()> {
         let site = &mut self.site;
         let (bucket, key) = alone_at(&command.target, command.options.write, |bucket| bucket.w, site)?;

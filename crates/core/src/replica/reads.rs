@@ -128,7 +128,7 @@ impl Replica {
         key: &RecordKey,
         bucket: &Bucket,
         site: &Site,
-        storage: &'a impl AtHand,
+        storage: &'a mut impl AtHand,
     ) -> Option<Option<&'a Arc<Record>>> {
         let is_held = self.held.find(key).is_some() && !active(Mutant::AtOnceUndurable);
         if site.out_of_service || is_held || self.rebuilding.contains(&bucket.id) {

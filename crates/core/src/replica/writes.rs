@@ -59,7 +59,7 @@ impl Replica {
         put: Put,
         bucket: &Bucket,
         site: &mut Site,
-        storage: &impl AtHand,
+        storage: &mut impl AtHand,
     ) -> Option<Stamp> {
         let current = match self.held.find(key).map(|held| &held.current) {
             Some(Current::Known(record)) => record.clone(),

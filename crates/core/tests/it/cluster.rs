@@ -59,7 +59,7 @@ impl Disk {
 }
 
 impl AtHand for Disk {
-    fn at_hand(&self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
+    fn at_hand(&mut self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
         Some(self.records.get(key))
     }
 }
@@ -212,7 +212,12 @@ impl Cluster {
         let id = RequestId(self.next_request);
         let asked = self.nodes.get_mut(&node).expect("a node");
         let mut out = Outbox::new();
-        asked.request(self.now, Request { id, command }, &self.disks[&node], &mut out);
+        asked.request(
+            self.now,
+            Request { id, command },
+            self.disks.get_mut(&node).expect("a disk"),
+            &mut out,
+        );
         self.perform(node, out);
         self.deliver();
         self.outcomes.remove(&id)
@@ -221,14 +226,20 @@ impl Cluster {
     /// What a node answers without a step.
     pub fn ask_now(&mut self, node: NodeId, command: &Command) -> Option<Outcome> {
         let asked = self.nodes.get_mut(&node).expect("a node");
-        asked.answer_now(self.now, command, &self.disks[&node])
+        asked.answer_now(self.now, command, self.disks.get_mut(&node).expect("a disk"))
     }
 
     /// The string that a node shows without a step.
     pub fn string_now(&mut self, node: NodeId, bucket: BucketId, key: &str) -> Option<Option<Value>> {
         let asked = self.nodes.get_mut(&node).expect("a node");
         let options = Options::default();
-        let shown = asked.string_now(self.now, bucket, key.as_bytes(), &options, &self.disks[&node]);
+        let shown = asked.string_now(
+            self.now,
+            bucket,
+            key.as_bytes(),
+            &options,
+            self.disks.get_mut(&node).expect("a disk"),
+        );
         shown.map(|value| value.cloned())
     }
 

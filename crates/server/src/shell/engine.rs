@@ -86,7 +86,7 @@ impl Engine {
 
     /// The outcome of a read that needs nothing but what is in memory; `None`: it must be a [`Self::request`].
     pub fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
-        let outcome = self.node.answer_now(self.now, command, &self.store)?;
+        let outcome = self.node.answer_now(self.now, command, &mut self.store)?;
         note_keys(command, &mut self.hot_keys, self.now.time);
         self.measures.answered(Operation::of(command), &outcome, 0);
         Some(outcome)
@@ -100,7 +100,7 @@ impl Engine {
         options: &Options,
         show: &mut dyn FnMut(Option<&Bytes>),
     ) -> bool {
-        let Some(value) = self.node.string_now(self.now, bucket, key, options, &self.store) else {
+        let Some(value) = self.node.string_now(self.now, bucket, key, options, &mut self.store) else {
             return false;
         };
         self.hot_keys.note(bucket, key, self.now.time);
@@ -131,7 +131,7 @@ impl Engine {
             bytes,
         });
         let request = Request { id, command };
-        self.node.request(self.now, request, &self.store, &mut self.out);
+        self.node.request(self.now, request, &mut self.store, &mut self.out);
         self.stepped();
     }
 
@@ -152,6 +152,10 @@ impl Engine {
 
     /// A store effect is answered.
     pub fn stored(&mut self, token: Token, reply: StoreReply) {
+        for other in self.store.answered(token, &reply) {
+            let reply = reply.clone();
+            self.step(Input::Stored { token: other, reply });
+        }
         self.step(Input::Stored { token, reply });
     }
 

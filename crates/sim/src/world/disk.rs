@@ -175,7 +175,7 @@ impl Default for Disk {
 }
 
 impl AtHand for Disk {
-    fn at_hand(&self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
+    fn at_hand(&mut self, key: &RecordKey, class: StorageClass) -> Option<Option<&Arc<Record>>> {
         self.cached(key, class)
     }
 }

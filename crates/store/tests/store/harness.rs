@@ -117,14 +117,22 @@ impl Tested {
             }
             let left = until.saturating_duration_since(Instant::now());
             let (other, reply) = self.replies.recv_timeout(left).expect("an answer in time");
-            self.answered.insert(other, reply);
+            self.take(other, reply);
         }
+    }
+
+    /// As the shell: the store is told first.
+    fn take(&mut self, token: Token, reply: StoreReply) {
+        for other in self.store.answered(token, &reply) {
+            self.answered.insert(other, reply.clone());
+        }
+        self.answered.insert(token, reply);
     }
 
     /// An answer that has already come.
     pub fn answer_so_far(&mut self, token: Token) -> Option<StoreReply> {
         while let Ok((other, reply)) = self.replies.try_recv() {
-            self.answered.insert(other, reply);
+            self.take(other, reply);
         }
         self.answered.remove(&token)
     }

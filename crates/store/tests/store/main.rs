@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod harness;
 mod limits;
+mod loads;
 mod model;
 mod opening;
 mod pretended;

@@ -173,7 +173,7 @@ impl World {
 struct InMemory<'a>(&'a BTreeMap<RecordKey, Arc<Record>>);
 
 impl AtHand for InMemory<'_> {
-    fn at_hand(&self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
+    fn at_hand(&mut self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
         Some(self.0.get(key))
     }
 }
@@ -183,7 +183,7 @@ impl Host for World {
         if !self.answers_now {
             return None;
         }
-        self.node.answer_now(self.now, command, &InMemory(&self.records))
+        self.node.answer_now(self.now, command, &mut InMemory(&self.records))
     }
 
     fn show_now(
@@ -196,8 +196,8 @@ impl Host for World {
         if !self.answers_now {
             return false;
         }
-        let at_hand = InMemory(&self.records);
-        let found = self.node.string_now(self.now, bucket, key, options, &at_hand);
+        let mut at_hand = InMemory(&self.records);
+        let found = self.node.string_now(self.now, bucket, key, options, &mut at_hand);
         found.map(|value| show(value.map(|value| &value.data))).is_some()
     }
 
