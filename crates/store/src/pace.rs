@@ -52,6 +52,7 @@ mod tests {
         assert!(reads_until(false, 150) < 10, "a disk's reads are noticed at once");
         (0..100).for_each(|_| pace.note(Duration::from_micros(150)));
         assert!((20..200).contains(&reads_until(true, 5)));
+        (0..100).for_each(|_| pace.note(Duration::from_micros(5)));
         pace.note(Duration::from_secs(1));
         assert!(
             pace.is_quick(),
