@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod event;
 pub mod forwards;
 pub mod gossip;
+pub mod hints;
 pub mod id;
 pub mod key;
 pub mod keyspace;

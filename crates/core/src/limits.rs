@@ -1,5 +1,8 @@
 //! Every bound of the system, with its reason. A request that meets one is told its name and value.
 
+/// Bytes of records that a node keeps for homes that are away; with more it refuses to stand in.
+pub const HINTS_BYTES_MAX: usize = 64 << 20;
+
 /// Longest partition key, in bytes: long enough for URLs, short enough for an index block.
 pub const PARTITION_KEY_BYTES_MAX: usize = 2_048;
 /// Longest sort key, in bytes.

@@ -177,6 +177,8 @@ pub struct WriteRecords {
     /// The session token of each receiver, as the sender knew it when the operation started: the message is encoded once
     /// for all of them.
     pub sessions: SmallVec<[(NodeId, u64); 3]>,
+    /// The home that could not be reached: the receiver keeps the records for it.
+    pub stand_in_for: Option<NodeId>,
     /// Whole records.
     pub records: Vec<(RecordKey, Arc<Record>)>,
 }

@@ -50,11 +50,15 @@ pub enum Mutant {
     LeafForgetsDeletes,
     /// Anti-entropy does not send what one side lacks altogether.
     AbsentIsNotSent,
+    /// A hint is forgotten when it is sent, not when its home holds it.
+    HintDroppedWhenSent,
+    /// A hint that a newer write has changed is forgotten when the older one is delivered.
+    NewerHintDropped,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -78,6 +82,8 @@ impl Mutant {
         Self::AtOnceUndurable,
         Self::LeafForgetsDeletes,
         Self::AbsentIsNotSent,
+        Self::HintDroppedWhenSent,
+        Self::NewerHintDropped,
     ];
 }
 

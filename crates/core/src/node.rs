@@ -4,24 +4,25 @@
 mod at_once;
 mod copies;
 mod liveness;
+mod messages;
 mod request;
 mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::boot::{Boots, Verdict};
-use crate::bucket::{Bucket, Catalog, StorageClass};
+use crate::boot::Boots;
+use crate::bucket::{Bucket, Catalog};
 use crate::command::Command;
 use crate::coordinator::forward::Forward;
 use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
-use crate::effect::{Effect, Input, Notice, Outbox};
+use crate::effect::{Effect, Input, Outbox};
 use crate::entropy::Entropy;
 use crate::gossip::Gossip;
+use crate::hints::Hints;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
-use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_MAX};
-use crate::message::{self, Envelope, Message, PullReply, Refusal};
-use crate::mutants::{Mutant, active};
+use crate::limits::OPERATIONS_MAX;
+use crate::message::{self, Message, PullReply};
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::rebuild::Rebuild;
@@ -38,10 +39,6 @@ const PULSE_MS: u64 = 5_000;
 const GOSSIP_SEED: u64 = 0x676f_7373_6970;
 /// How often the housekeeping of peers and rebuilds runs, in milliseconds.
 const HOUSEKEEPING_MS: u64 = 500;
-/// Records of one page that a rebuilding peer is given.
-const PULL_RECORDS_MAX: u32 = 1_000;
-/// Payload bytes of one such page.
-const PULL_BYTES_MAX: usize = 4 << 20;
 
 /// What a node is told at its start.
 #[derive(Clone, Debug)]
@@ -66,6 +63,7 @@ pub struct Node {
     rebuild: Rebuild,
     gossip: Gossip,
     entropy: Entropy,
+    hints: Hints,
     scrub: Scrub,
     pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
@@ -97,6 +95,7 @@ impl Node {
             rebuild: Rebuild::default(),
             gossip,
             entropy: Entropy::new(seed, now.time),
+            hints: Hints::new(boot.hints.clone(), seed),
             pulls: BTreeMap::new(),
             housekeeping_at: now.time,
             pulse_at: now.time.plus_ms(PULSE_MS),
@@ -157,6 +156,7 @@ impl Node {
             .min(self.gossip.next_deadline())
             .min(self.scrub.due())
             .min(self.entropy.due(&self.site))
+            .min(self.hints.next_deadline(&self.site))
     }
 
     /// Begins a command for somebody: here, or at a home if this node may not run it.
@@ -228,171 +228,6 @@ impl Node {
         }
     }
 
-    fn on_message(&mut self, from: NodeId, envelope: Envelope) {
-        let Envelope {
-            epoch,
-            hlc,
-            wall,
-            session,
-            message,
-        } = envelope;
-        if !self.site.peers.is_known(from) {
-            return;
-        }
-        let ours = self.site.ring.epoch();
-        if epoch != ours && !active(Mutant::StaleEpochAccepted) {
-            self.site.stats.wrong_epoch += 1;
-            if epoch.number == ours.number {
-                self.site.notice(Notice::RingConflict { node: from });
-            }
-            if let Some(op) = message.awaited_op() {
-                self.site.refuse(from, op, Refusal::WrongEpoch);
-            } else if let Message::Refused(refused) = message
-                && let Some(op) = refused.op
-            {
-                self.site.notify(op, Event::Refused(from, Refusal::WrongEpoch));
-            }
-            return;
-        }
-        self.site.observe_hlc(hlc);
-        self.site.peers.observe(from, session, wall.0, self.site.now);
-        self.gossip.on_direct(from, self.site.now.time);
-        if message.is_for_introduced() && !self.site.peers.is_introduced(from) {
-            if let Some(op) = message.awaited_op() {
-                self.site.refuse(from, op, Refusal::Stranger);
-            }
-            return;
-        }
-        match message {
-            Message::Read(read) => {
-                self.replica.read(
-                    Asker {
-                        node: from,
-                        op: read.op,
-                        attempt: read.attempt,
-                    },
-                    read.want,
-                    &mut self.site,
-                );
-            }
-            Message::Write(write) => self.on_write(from, write),
-            Message::ReadReply(reply) => self
-                .site
-                .notify(reply.op, Event::Read(from, reply.attempt, reply.answer)),
-            Message::WriteReply(reply) => self
-                .site
-                .notify(reply.op, Event::Wrote(from, reply.attempt, reply.result)),
-            Message::Forward(forward) => self.on_forward(from, forward),
-            Message::ForwardReply(reply) => self.site.notify(reply.op, Event::Forwarded(from, reply.outcome)),
-            Message::Refused(refused) => {
-                if let Some(op) = refused.op {
-                    self.rebuild.on_refused(from, op);
-                    self.site.notify(op, Event::Refused(from, refused.reason));
-                }
-            }
-            Message::Boot(boot) => self.boots.on_boot(from, &boot, &mut self.site),
-            Message::BootReply(reply) => {
-                if self.boots.on_reply(from, reply, &mut self.site) == Verdict::Regressed {
-                    self.rebuild_everything();
-                    self.boots.settle(&mut self.site);
-                }
-            }
-            Message::Pull(pull) => {
-                let class = self
-                    .site
-                    .bucket(pull.range.bucket)
-                    .map_or(StorageClass::Disk, |bucket| bucket.storage);
-                let bucket = pull.range.bucket;
-                let (records_max, bytes_max) = (PULL_RECORDS_MAX, PULL_BYTES_MAX);
-                let token = self.site.ask_store(StoreOp::Scan {
-                    range: pull.range,
-                    class,
-                    records_max,
-                    bytes_max,
-                });
-                self.pulls.insert(token, (from, pull.op, bucket));
-            }
-            Message::PullReply(reply) => {
-                if self.rebuild.on_page(from, &reply, &mut self.site) {
-                    self.site.stats.rebuilt_records += reply.records.len() as u64;
-                    self.replica.merge_rebuilt(reply.records, &mut self.site);
-                    self.go_on_rebuilding();
-                }
-            }
-            Message::Pulse => {}
-            Message::Entropy(talk) => self.entropy.on_talk(from, talk, &mut self.site),
-            Message::Gossip(talk) => {
-                self.site.stats.gossip_messages += 1;
-                self.gossip.on_talk(from, talk, self.site.now.time);
-            }
-        }
-    }
-
-    fn on_write(&mut self, from: NodeId, write: message::WriteRecords) {
-        let token = write
-            .sessions
-            .iter()
-            .find(|session| session.0 == self.site.id)
-            .map_or(0, |session| session.1);
-        if !self.site.peers.accepts(token) {
-            self.site.refuse(from, write.op, Refusal::StaleSession);
-            return;
-        }
-        if !write.records.iter().all(|record| self.site.is_home(&record.0)) {
-            self.site.refuse(from, write.op, Refusal::NotHome);
-            return;
-        }
-        let asker = write.op.map(|op| Asker {
-            node: from,
-            op,
-            attempt: write.attempt,
-        });
-        self.replica.merge(asker, write.records, &mut self.site);
-    }
-
-    fn on_forward(&mut self, from: NodeId, forward: message::Forward) {
-        // A copy of one that was run or refused. Not even a refusal may be said: the sender would try elsewhere.
-        if !self.site.peers.note_forward(from, forward.op) {
-            return;
-        }
-        if !self.site.peers.accepts(forward.session) {
-            self.site.refuse(from, Some(forward.op), Refusal::StaleSession);
-            return;
-        }
-        if !self.site.peers.is_introduced(from) {
-            self.site.refuse(from, Some(forward.op), Refusal::Stranger);
-            return;
-        }
-        let refusal = match &forward.command {
-            Command::Put(put) => crate::coordinator::put::plan_of(put, &self.site),
-            Command::Update(update) => validate::plan(&update.target, &self.site),
-            Command::Get(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
-        }
-        .map(|plan| plan.homes.iter().any(|home| home.node == self.site.id));
-        let reason = match refusal {
-            Ok(false) => Some(Refusal::NotHome),
-            Ok(true) if self.site.can_mint(&forward.command) => None,
-            Ok(true) if self.site.health.full => Some(Refusal::DiskFull),
-            Ok(true) => Some(Refusal::CannotMint),
-            // Its checks fail: run it, so that the client is told which.
-            Err(_) => None,
-        };
-        if let Some(reason) = reason {
-            self.site.refuse(from, Some(forward.op), reason);
-            return;
-        }
-        let deadline_ms = u64::from(forward.deadline_ms.min(TIMEOUT_MS_MAX));
-        let deadline = self.site.now.time.plus_ms(deadline_ms);
-        self.begin(Origin::Forwarder(from, forward.op), forward.command, deadline, true);
-    }
-
     fn on_stored(&mut self, token: Token, reply: StoreReply) {
         if let Some((node, op, bucket)) = self.pulls.remove(&token) {
             match &reply {
@@ -431,7 +266,10 @@ impl Node {
         match self.scrub.on_stored(token, reply, &mut self.site) {
             Ok(buckets) => self.pull(&buckets),
             Err(reply) => {
-                self.boots.on_stored(token, reply == StoreReply::Done, &mut self.site);
+                let done = reply == StoreReply::Done;
+                if !self.hints.on_stored(token, done, &mut self.site) {
+                    self.boots.on_stored(token, done, &mut self.site);
+                }
             }
         }
     }
@@ -447,6 +285,7 @@ impl Node {
         self.go_on_gossiping();
         self.scrub.go_on(&mut self.site);
         self.entropy.go_on(&mut self.site);
+        self.hints.go_on(&mut self.site);
         if now.time < self.housekeeping_at {
             return;
         }
@@ -477,20 +316,16 @@ impl Node {
             for spoiled in std::mem::take(&mut self.site.spoiled) {
                 self.give_up(spoiled);
             }
+            for (partition, home) in std::mem::take(&mut self.site.dirty) {
+                self.entropy.mark_dirty(partition, home);
+            }
             let Some(local) = self.site.local.pop_front() else {
                 return;
             };
             match local {
                 Local::Read(op, attempt, want) => {
-                    self.replica.read(
-                        Asker {
-                            node: self.site.id,
-                            op,
-                            attempt,
-                        },
-                        want,
-                        &mut self.site,
-                    );
+                    let node = self.site.id;
+                    self.read(Asker { node, op, attempt }, want);
                 }
                 Local::Merge(write, records) => {
                     let asker = write.map(|(op, attempt)| Asker {

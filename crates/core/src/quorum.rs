@@ -165,6 +165,8 @@ enum Answer {
 #[derive(Clone, Debug)]
 pub struct Tally {
     homes: SmallVec<[(Home, Answer); 3]>,
+    /// Those of them that come first; the others stand in.
+    n: u8,
     need: Need,
 }
 
@@ -174,8 +176,30 @@ impl Tally {
     pub fn new(homes: &[Home], need: Need) -> Self {
         Self {
             homes: homes.iter().map(|&home| (home, Answer::Waiting)).collect(),
+            n: homes.len() as u8,
             need,
         }
+    }
+
+    /// Lets a node stand in for a home: its answer counts like a home's.
+    pub fn add_stand_in(&mut self, node: Home) {
+        if self.homes.iter().all(|home| home.0.node != node.node) {
+            self.homes.push((node, Answer::Waiting));
+        }
+    }
+
+    /// True if `node` stands in for a home.
+    #[must_use]
+    pub fn is_stand_in(&self, node: NodeId) -> bool {
+        let stand_ins = &self.homes[usize::from(self.n)..];
+        stand_ins.iter().any(|home| home.0.node == node)
+    }
+
+    /// True if a node that stands in for a home was counted.
+    #[must_use]
+    pub fn is_sloppy(&self) -> bool {
+        let stand_ins = &self.homes[usize::from(self.n)..];
+        stand_ins.iter().any(|home| home.1 == Answer::Counted)
     }
 
     /// Counts `node`. Counting it again, or a node that is no home, changes nothing.
@@ -193,10 +217,11 @@ impl Tally {
         self.set(node, Answer::Failed);
     }
 
-    /// Distinct nodes counted.
+    /// Distinct nodes counted; no more than there are homes.
     #[must_use]
     pub fn answered(&self) -> u8 {
-        self.homes.iter().filter(|home| home.1 == Answer::Counted).count() as u8
+        let counted = self.homes.iter().filter(|home| home.1 == Answer::Counted).count() as u8;
+        counted.min(self.n)
     }
 
     /// Answers needed.
@@ -208,16 +233,17 @@ impl Tally {
     /// Homes there are.
     #[must_use]
     pub fn n(&self) -> u8 {
-        self.homes.len() as u8
+        self.n
     }
 
     /// The homes it counts over.
     #[must_use]
     pub fn homes(&self) -> SmallVec<[Home; 3]> {
-        self.homes.iter().map(|home| home.0).collect()
+        let homes = &self.homes[..usize::from(self.n)];
+        homes.iter().map(|home| home.0).collect()
     }
 
-    /// Homes that have neither answered nor failed.
+    /// Homes and stand-ins that have neither answered nor failed.
     pub fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.homes
             .iter()

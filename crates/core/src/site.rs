@@ -26,6 +26,7 @@ use crate::limits::CLOCK_AHEAD_MS_MAX;
 use crate::message::{Envelope, Message, Read, ReadWant, Refusal, Refused, WriteRecords};
 use crate::outcome::Outcome;
 use crate::peers::Peers;
+use crate::quorum::Home;
 use crate::random::Random;
 use crate::ring::{Ring, partition_of, placement_hash};
 use crate::stats::Stats;
@@ -87,6 +88,8 @@ pub struct Site {
     pub background: Background,
     /// Digests of this node's records.
     pub trees: Trees,
+    /// Partitions that homes were found to lack something of, for anti-entropy to begin with.
+    pub dirty: Vec<(PartitionId, NodeId)>,
     /// Counters.
     pub stats: Stats,
     /// Who updates which key.
@@ -133,6 +136,7 @@ impl Site {
             has_regressed: false,
             background: Background::default(),
             trees,
+            dirty: Vec::new(),
             stats: Stats::default(),
             locks: KeyLocks::default(),
             damage: Damage::default(),
@@ -269,10 +273,55 @@ impl Site {
                     op,
                     attempt,
                     sessions,
+                    stand_in_for: None,
                     records,
                 }),
             );
         }
+    }
+
+    /// Nodes that can stand in for homes of a key now, in order: of the first 2N of its preference list those that are none
+    /// of its homes and can be asked.
+    #[must_use]
+    pub fn stand_ins(&self, key: &RecordKey) -> SmallVec<[Home; 3]> {
+        let Some(bucket) = self.catalog.bucket(key.bucket()) else {
+            return SmallVec::new();
+        };
+        let fallbacks = self.ring.preference_list(key.partition(), bucket.n).fallbacks;
+        let reachable = fallbacks.into_iter().filter(|&node| self.is_reachable(node));
+        let home_at = |node| Home {
+            node,
+            dc: self.ring.dc_of(node),
+        };
+        reachable.map(home_at).collect()
+    }
+
+    /// True if this node is one of those that keep a key's records for this home: one of the first 2N of its preference
+    /// list, and no home itself.
+    #[must_use]
+    pub fn may_stand_in(&self, home: NodeId, key: &RecordKey) -> bool {
+        self.catalog.bucket(key.bucket()).is_some_and(|bucket| {
+            let list = self.ring.preference_list(key.partition(), bucket.n);
+            list.fallbacks.contains(&self.id) && list.homes.iter().any(|rightful| rightful.node == home)
+        })
+    }
+
+    /// Asks a node to keep records for a home that can't be reached; the answer comes as `Event::Wrote`.
+    pub fn ask_to_keep(
+        &mut self,
+        stand_in: NodeId,
+        home: NodeId,
+        (op, attempt): (OpId, u16),
+        records: Vec<(RecordKey, Arc<Record>)>,
+    ) {
+        let write = WriteRecords {
+            op: Some(op),
+            attempt,
+            sessions: SmallVec::from_slice(&[(stand_in, self.peers.session_of(stand_in))]),
+            stand_in_for: Some(home),
+            records,
+        };
+        self.send(&[stand_in], Message::Write(write));
     }
 
     /// Asks the local replica to make changes; the answer comes as `Event::Changed` when they are signed and as

@@ -37,6 +37,10 @@ pub struct Stats {
     pub scrubs: u64,
     /// Records merged from a rebuild.
     pub rebuilt_records: u64,
+    /// Records taken to keep them for a home that was away.
+    pub hints_kept: u64,
+    /// Writes that this node refused to keep for a home, for want of room.
+    pub hints_refused: u64,
     /// Comparisons with other homes, whole or broken off.
     pub entropy_exchanges: u64,
     /// Records merged here or at another home because a comparison found them to differ.

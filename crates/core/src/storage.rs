@@ -115,6 +115,23 @@ pub enum Meta {
     Rebuilding(BucketId, bool),
     /// Where the scrub is.
     Scrub(ScrubMemory),
+    /// A record that is kept for a home; it takes the place of one kept before for the same home and name.
+    Hint(Box<HintMemory>),
+    /// The home holds what was kept for it under this name.
+    Delivered(NodeId, RecordKey),
+}
+
+/// A record that this node keeps for another (RULINGS 23).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HintMemory {
+    /// For whom.
+    pub home: NodeId,
+    /// Its name.
+    pub key: RecordKey,
+    /// What the home is to merge.
+    pub record: Arc<Record>,
+    /// When it was taken, or changed last.
+    pub since: Wall,
 }
 
 /// What is kept of the scrub, so that a restart goes on with it.
@@ -256,4 +273,6 @@ pub struct BootState {
     pub cleared: Vec<(RecordKey, Hlc)>,
     /// Where the scrub was.
     pub scrub: ScrubMemory,
+    /// Records kept for other nodes.
+    pub hints: Vec<HintMemory>,
 }

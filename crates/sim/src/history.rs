@@ -211,6 +211,8 @@ pub struct History {
     /// All puts and deletes.
     pub puts: Vec<Put>,
     by_name: BTreeMap<RecordKey, KeyId>,
+    /// When a host last lost something.
+    pub lost_at_us: Option<u64>,
 }
 
 impl History {
@@ -291,7 +293,8 @@ impl History {
             _ => Fate::Unknown,
         };
         let Some(answer) = answer else { return };
-        if let (Some(dot), true) = (own_dot(put.sent.as_ref(), &answer), put.is_delete) {
+        // No home may have it yet: others may have taken it for them.
+        if let Some(dot) = own_dot(put.sent.as_ref(), &answer) {
             put.dots.insert(dot);
         }
         put.answers.push(answer);
@@ -324,6 +327,7 @@ impl History {
 
     /// A host lost some of what it was believed to hold.
     pub fn on_lost(&mut self, host: usize, before: &Records, loss: Loss, world: &World) {
+        self.lost_at_us = Some(world.now_us);
         for (name, record) in before {
             let Some(key_id) = self.key_of(name) else { continue };
             let after = world.believed(host, name);
@@ -340,6 +344,12 @@ impl History {
         }
         if loss != Loss::Known {
             self.on_mark_lost(host, world);
+        }
+        // What the host kept for others may be gone with it.
+        for id in 0..self.puts.len() {
+            if self.puts[id].fate == Fate::Acknowledged && !self.puts[id].is_void {
+                self.void_if_gone(id, world);
+            }
         }
     }
 
@@ -376,7 +386,9 @@ impl History {
     }
 
     fn void_if_gone(&mut self, id: PutId, world: &World) {
-        if self.holders(id, world).is_empty() {
+        let name = &self.keys[self.puts[id].key].name;
+        let is_kept = || world.kept_of(name).iter().any(|record| self.holds(id, Some(record)));
+        if self.holders(id, world).is_empty() && !is_kept() {
             self.puts[id].is_void = true;
             self.puts[id].is_quorum_void = true;
         }

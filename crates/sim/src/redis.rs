@@ -70,7 +70,9 @@ pub struct RedisClients {
     clients: Vec<Client>,
     asked: BTreeMap<RequestId, usize>,
     bucket: BucketId,
-    /// Quorums that meet: only then each read sees the write before.
+    /// Only homes count. In some runs others may stand in, and nothing is expected of what is read.
+    is_strict: bool,
+    /// Quorums of homes that meet: only then each read sees the write before.
     is_exact: bool,
     chance: Chance,
     until_us: u64,
@@ -87,11 +89,13 @@ impl RedisClients {
             let at = 400_000 + chance.below(1_000_000);
             world.schedule(at, Event::Outside(Alarm::Redis(client, 0)));
         }
+        let is_strict = !world.scenario.seed.is_multiple_of(4);
         Self {
+            is_strict,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             asked: BTreeMap::new(),
             bucket: bucket.id,
-            is_exact: answers_of(bucket.r, n) + answers_of(bucket.w, n) > n,
+            is_exact: is_strict && answers_of(bucket.r, n) + answers_of(bucket.w, n) > n,
             chance,
             until_us,
         }
@@ -216,6 +220,7 @@ impl RedisClients {
         };
         let options = Options {
             timeout_ms: Some(TIMEOUT_MS),
+            strict: self.is_strict,
             ..Options::default()
         };
         let (model, expires) = (self.clients[client].model.clone(), self.clients[client].expires);

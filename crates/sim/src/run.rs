@@ -241,6 +241,13 @@ impl Run {
         loop {
             self.go_on_for(ROUND_US)?;
             self.become_whole()?;
+            let pending = self.world.hints_pending();
+            if pending > 0 {
+                if self.world.now_us >= give_up_us {
+                    return Violation::new("healing", format!("{pending} hints are not delivered"));
+                }
+                continue;
+            }
             match convergence::check(&self.history, &self.world) {
                 Err(found) if self.world.now_us >= give_up_us => {
                     return Violation::new("healing", format!("without any read {}", found.what));

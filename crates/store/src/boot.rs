@@ -30,6 +30,7 @@ pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, 
             Some(Fact::Rebuilding(bucket)) => state.rebuilding.push(bucket),
             Some(Fact::Head(partition, bucket)) => heads.push((partition, bucket)),
             Some(Fact::Scrub(memory)) => state.scrub = memory,
+            Some(Fact::Hint(hint)) => state.hints.push(hint),
         }
     }
     state.incarnation += 1;

@@ -2,6 +2,7 @@
 //! once and answers all of it with one call. The engine holds its journal lock while it syncs, so a second writer would
 //! only wait for it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,7 +198,7 @@ impl Committer {
             latest.reserve(writes);
         }
         let mut written = 0;
-        let mut facts: Vec<meta::Stored> = Vec::new();
+        let mut facts: BTreeMap<Vec<u8>, meta::Stored> = BTreeMap::new();
         for entry in entries.iter().rev() {
             match entry {
                 Entry::Writes { writes, .. } => {
@@ -214,7 +215,8 @@ impl Committer {
                         batch.insert(&self.engine.records, write.key.as_bytes(), &self.scratch[..]);
                         written += 1;
                         if write.key.is_partition_head() {
-                            facts.push(meta::stored_head(&write.key));
+                            let head = meta::stored_head(&write.key);
+                            facts.insert(head.key.clone(), head);
                         }
                     }
                 }
@@ -224,13 +226,20 @@ impl Committer {
         for entry in entries.iter().rev() {
             if let Entry::Meta { meta, .. } = entry {
                 let stored = meta::stored(meta);
-                if facts.iter().all(|fact| fact.key != stored.key) {
-                    facts.push(stored);
-                }
+                facts.entry(stored.key.clone()).or_insert(stored);
             }
         }
-        for fact in facts {
-            batch.insert(&self.engine.meta, fact.key, fact.value);
+        let mut removes = false;
+        for fact in facts.into_values() {
+            if meta::is_removed(&fact) {
+                batch.remove(&self.engine.meta, fact.key);
+                removes = true;
+            } else {
+                batch.insert(&self.engine.meta, fact.key, fact.value);
+            }
+        }
+        if removes {
+            batch.insert(&self.engine.meta, meta::REMOVAL_KEY, b"");
         }
         add(&counters.records_written, written as u64);
         add(&counters.coalesced, (writes - written) as u64);

@@ -1,16 +1,19 @@
 //! Small durable facts about this node. An empty value: no longer so. Nothing is ever removed, because a compaction that
 //! dropped the engine's highest sequence number would let it be used again; the journals' check relies on their order.
 //! ```text
-//! key:   'i' incarnation, 'n' slot u32 BE: one of the last boots, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub
+//! key:   'i' incarnation, 'n' slot u32 BE: one of the last boots, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub, 'k' home u32 BE, name of the record: kept for that home; 'f': the last removal
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
 //! body:  'i' incarnation u64; 'n' incarnation, nonce u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before, heard 4 × u64; 'r', 'h' nothing;
-//!        's' begun, ended u64 (all ones: never), has a position u8, position
+//!        's' begun, ended u64 (all ones: never), has a position u8, position; 'k' since u64, 1 u8, the stored form of the record; 'f' nothing
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use torc_core::causality::codec;
 use torc_core::id::{BucketId, Life, NodeId, PartitionId};
 use torc_core::key::RecordKey;
-use torc_core::storage::{CleanMarker, HEARD_MAX, LINEAGE_MAX, Meta, PeerMemory, ScrubMemory};
+use torc_core::storage::{CleanMarker, HEARD_MAX, HintMemory, LINEAGE_MAX, Meta, PeerMemory, ScrubMemory};
 use torc_core::time::{Hlc, Wall};
 
 /// The version that is written.
@@ -18,6 +21,8 @@ pub(crate) const VERSION: u8 = 1;
 pub(crate) const INCARNATION_KEY: &[u8] = b"i";
 pub(crate) const MARKER_KEY: &[u8] = b"m";
 const SCRUB_KEY: &[u8] = b"s";
+/// Written with every removal, in the same batch and so with the same sequence number: the highest one stays in use.
+pub(crate) const REMOVAL_KEY: &[u8] = b"f";
 
 /// What a fact becomes on disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +43,12 @@ pub(crate) enum Fact {
     Rebuilding(BucketId),
     Head(PartitionId, BucketId),
     Scrub(ScrubMemory),
+    Hint(HintMemory),
+}
+
+/// True if a fact that no longer holds is removed: those that come in any number.
+pub(crate) fn is_removed(stored: &Stored) -> bool {
+    stored.value.is_empty() && stored.key.first() == Some(&b'k')
 }
 
 /// The stored form of what the core asks to keep.
@@ -54,6 +65,14 @@ pub(crate) fn stored(meta: &Meta) -> Stored {
         Meta::Rebuilding(bucket, is_rebuilding) => Stored {
             key: keyed(b'r', bucket.0),
             value: if *is_rebuilding { sealed(&[]) } else { Vec::new() },
+        },
+        Meta::Hint(hint) => Stored {
+            key: hint_key(hint.home, &hint.key),
+            value: sealed_with(&[hint.since.0], Some(&codec::encode(&hint.record))),
+        },
+        Meta::Delivered(home, key) => Stored {
+            key: hint_key(*home, key),
+            value: Vec::new(),
         },
         Meta::Scrub(memory) => {
             let times = [memory.begun.0, memory.ended.map_or(u64::MAX, |ended| ended.0)];
@@ -129,6 +148,18 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
                 ended: (ended != u64::MAX).then_some(Wall(ended)),
             }))
         }
+        Some((b'k', name)) => {
+            let damaged = "a record that is kept for another node";
+            let (home, name) = name.split_first_chunk::<4>().ok_or(damaged)?;
+            let ([since], stored) = opened_with(value).ok_or(damaged)?;
+            let record = codec::decode(&stored.ok_or(damaged)?).map_err(|_| damaged)?;
+            Ok(Fact::Hint(HintMemory {
+                home: NodeId(u32::from_be_bytes(*home)),
+                key: RecordKey::from_bytes(name).ok_or(damaged)?,
+                record: Arc::new(record),
+                since: Wall(since),
+            }))
+        }
         Some((b'p', node)) => {
             let node = number(node).ok_or("a peer's name")?;
             let [incarnation, nonce, before, heard @ ..] =
@@ -158,6 +189,12 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
 fn keyed(kind: u8, number: u32) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn hint_key(home: NodeId, name: &RecordKey) -> Vec<u8> {
+    let mut key = keyed(b'k', home.0);
+    key.extend_from_slice(name.as_bytes());
     key
 }
 

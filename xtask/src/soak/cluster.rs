@@ -170,10 +170,7 @@ impl Node {
             .ok()
             .and_then(|answer| serde_json::from_str(&answer.body).ok())
             .unwrap_or_default();
-        match &status["hints"] {
-            serde_json::Value::Array(homes) => homes.iter().filter_map(|home| home["records"].as_u64()).sum(),
-            other => other["records"].as_u64().unwrap_or(0),
-        }
+        status["hints"]["pending"].as_u64().unwrap_or(0)
     }
 
     /// Replaces the faults in force; `{}` heals.

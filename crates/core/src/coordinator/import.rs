@@ -34,7 +34,7 @@ impl Import {
         let checked = validate::plan(&target, site).and_then(|plan| {
             fits(&plan.bucket, &record)?;
             let need = plan.write_need(&options, site)?;
-            validate::reachable(&plan.homes, &need, site)?;
+            validate::reachable(&plan, &need, true, site)?;
             Ok((plan, need))
         });
         let (plan, need) = match checked {
@@ -46,7 +46,7 @@ impl Import {
             Record::Lww(record) => ClientContext::Clock(record.highest()),
         };
         let records = vec![(plan.key.clone(), Arc::new(*record))];
-        let mut spread = Spread::start(meta, ATTEMPT, &plan.homes, need, records.clone(), site);
+        let mut spread = Spread::start(meta, ATTEMPT, &plan.homes, need, true, records.clone(), site);
         // A home that holds something newer keeps it: that is what a merge is.
         spread.yield_to_winner();
         if plan.homes.iter().any(|home| home.node == site.id) {

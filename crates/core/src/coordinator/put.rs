@@ -108,7 +108,7 @@ impl Put {
         let plan = plan_of(&command, site)?;
         check(&command, &plan.bucket)?;
         let need = plan.write_need(&command.options, site)?;
-        validate::reachable(&plan.homes, &need, site)?;
+        validate::reachable(&plan, &need, command.options.strict, site)?;
         let expires_at = expires_at(&command.action, &plan.bucket, site);
         let floor = match &command.context {
             PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
@@ -235,6 +235,7 @@ impl Put {
             self.attempt,
             &self.plan.homes,
             self.need.clone(),
+            self.command.options.strict,
             vec![(key, record)],
             site,
         );

@@ -84,6 +84,8 @@ pub struct ReadRound {
     tally: Tally,
     answers: Vec<(NodeId, ReadAnswer)>,
     strict: bool,
+    /// What stand-ins may be asked for, until they are.
+    kept: Option<Vec<RecordKey>>,
     write_back: Option<Box<WriteBack>>,
 }
 
@@ -101,17 +103,42 @@ impl ReadRound {
             }
         }
         let attempt = site.next_attempt();
-        site.ask_reads(&ask, meta.id, attempt, want);
         let is_range = matches!(want, ReadWant::Range { .. });
-        Self {
+        // What is kept for others is in no listing.
+        let kept = match want {
+            ReadWant::Records(keys) if !strict => Some(keys.clone()),
+            ReadWant::Records(_) | ReadWant::Range { .. } => None,
+        };
+        let is_short = ask.len() < homes.len();
+        site.ask_reads(&ask, meta.id, attempt, want);
+        let mut round = Self {
             meta,
             attempt,
             is_range,
             tally,
             answers: Vec::with_capacity(homes.len()),
             strict,
+            kept,
             write_back: None,
+        };
+        if is_short {
+            round.ask_stand_ins(site);
         }
+        round
+    }
+
+    /// A home can't answer: whoever may keep something for it is asked, once. It counts only if it does (RULINGS 13).
+    fn ask_stand_ins(&mut self, site: &mut Site) {
+        let Some(keys) = self.kept.take() else { return };
+        let stand_ins = keys.first().map(|key| site.stand_ins(key)).unwrap_or_default();
+        if stand_ins.is_empty() {
+            return;
+        }
+        for stand_in in &stand_ins {
+            self.tally.add_stand_in(*stand_in);
+        }
+        let ask: SmallVec<[NodeId; 3]> = stand_ins.iter().map(|stand_in| stand_in.node).collect();
+        site.ask_reads(&ask, self.meta.id, self.attempt, &ReadWant::Records(keys));
     }
 
     /// Hands over an event and says where the round stands. Events that are none of its business change nothing.
@@ -119,7 +146,7 @@ impl ReadRound {
         match event {
             Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer),
             Event::Refused(from, reason) => self.on_refused(from, reason, site),
-            Event::PeerDown(node) => self.on_failed(node),
+            Event::PeerDown(node) => self.on_failed(node, site),
             // A write-back has its round's number: an operation of several rounds must not count a late answer.
             Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_written_back(from, &result),
             Event::Deadline => return RoundState::Failed(self.deadline()),
@@ -214,14 +241,14 @@ impl ReadRound {
         Answered {
             answered: self.tally.answered(),
             n: self.tally.n(),
-            sloppy: false,
+            sloppy: self.tally.is_sloppy(),
         }
     }
 
     /// Sends the homes that answered what they lack; nobody waits for it.
     pub fn repair(&self, site: &mut Site) {
         let merged = self.merge(&self.answers);
-        for (node, answer) in &self.answers {
+        for (node, answer) in self.answers.iter().filter(|(node, _)| !self.tally.is_stand_in(*node)) {
             let mendable = answer.damaged.iter().filter(|key| self.may_mend(key));
             // No other home has anything: an empty record ends the damage, or the key could never be read at all homes.
             let empty: Records = mendable
@@ -258,8 +285,9 @@ impl ReadRound {
             let end = answer.complete_up_to.as_ref();
             !answer.rebuilding && end.is_none_or(|end| key.as_bytes() < &end[..])
         };
-        let mut answers = self.answers.iter().map(|(_, answer)| answer);
-        self.answers.len() == usize::from(self.tally.n())
+        let of_homes = self.answers.iter().filter(|(node, _)| !self.tally.is_stand_in(*node));
+        let mut answers = of_homes.map(|(_, answer)| answer);
+        answers.clone().count() == usize::from(self.tally.n())
             && answers.clone().all(speaks_of)
             && answers.any(|answer| !answer.damaged.contains(key))
     }
@@ -276,7 +304,8 @@ impl ReadRound {
             return;
         }
         let rebuilding = answer.rebuilding && !active(Mutant::RebuildingCounts);
-        if rebuilding || !answer.damaged.is_empty() {
+        let keeps_nothing = self.tally.is_stand_in(from) && answer.records.is_empty();
+        if rebuilding || keeps_nothing || !answer.damaged.is_empty() {
             self.tally.fail(from);
         } else {
             self.tally.count(from);
@@ -289,7 +318,10 @@ impl ReadRound {
         self.answers.push((from, answer));
     }
 
-    fn on_failed(&mut self, node: NodeId) {
+    fn on_failed(&mut self, node: NodeId, site: &mut Site) {
+        if self.tally.waiting().any(|waiting| waiting == node) {
+            self.ask_stand_ins(site);
+        }
         self.tally.fail(node);
         if let Some(back) = &mut self.write_back {
             back.holders.fail(node);
@@ -303,7 +335,7 @@ impl ReadRound {
                 let records = back.records.clone();
                 site.ask_merge(&[from], Some((self.meta.id, self.attempt)), records);
             }
-            _ => self.on_failed(from),
+            _ => self.on_failed(from, site),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One record, or a few of one key, on their way to w homes: the local commit and the other homes in parallel, each
-//! counted only when it is durable there.
+//! counted only when it is durable there. For a home that can't be reached another node keeps them, unless only homes may
+//! count (`strict`).
 
 use std::sync::Arc;
 
@@ -39,6 +40,10 @@ pub struct Spread {
     records: Vec<(RecordKey, Arc<Record>)>,
     tally: Tally,
     retries: SmallVec<[(NodeId, u8); 3]>,
+    /// Nodes that may yet stand in, best last.
+    stand_ins: SmallVec<[Home; 3]>,
+    /// Who keeps the records, and for which home.
+    hired: SmallVec<[(NodeId, NodeId); 2]>,
     outbid: Option<Stamp>,
     yields: bool,
     full: u8,
@@ -52,39 +57,51 @@ impl Spread {
         attempt: u16,
         homes: &[Home],
         need: Need,
+        strict: bool,
         records: Vec<(RecordKey, Arc<Record>)>,
         site: &mut Site,
     ) -> Self {
-        let mut tally = Tally::new(homes, need);
         let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
+        let mut away: SmallVec<[NodeId; 3]> = SmallVec::new();
         for home in homes {
             if !site.is_reachable(home.node) {
-                tally.fail(home.node);
+                away.push(home.node);
             } else if home.node != site.id {
                 to.push(home.node);
             }
         }
+        let mut stand_ins = match records.first() {
+            Some((key, _)) if !strict => site.stand_ins(key),
+            Some(_) | None => SmallVec::new(),
+        };
+        stand_ins.reverse();
         if !to.is_empty() {
             site.ask_merge(&to, Some((meta.id, attempt)), records.clone());
         }
-        Self {
+        let mut spread = Self {
             meta,
             attempt,
             records,
-            tally,
+            tally: Tally::new(homes, need),
             retries: SmallVec::new(),
+            stand_ins,
+            hired: SmallVec::new(),
             outbid: None,
             yields: false,
             full: 0,
+        };
+        for home in away {
+            spread.lose(home, site);
         }
+        spread
     }
 
     /// Hands over an event and says where the spread stands.
     pub fn on(&mut self, event: Event, site: &mut Site) -> SpreadState {
         match event {
-            Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_wrote(from, &result),
+            Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_wrote(from, &result, site),
             Event::Refused(from, Refusal::StaleSession) => self.on_stale_session(from, site),
-            Event::Refused(from, _) | Event::PeerDown(from) => self.tally.fail(from),
+            Event::Refused(from, _) | Event::PeerDown(from) => self.lose(from, site),
             Event::Deadline => return SpreadState::Failed(self.deadline()),
             Event::Wrote(..)
             | Event::Read(..)
@@ -127,11 +144,29 @@ impl Spread {
         Answered {
             answered: self.tally.answered(),
             n: self.tally.n(),
-            sloppy: false,
+            sloppy: self.tally.is_sloppy(),
         }
     }
 
-    fn on_wrote(&mut self, from: NodeId, result: &WriteResult) {
+    /// A home, or who stands in for it, takes nothing: the next node in line does.
+    fn lose(&mut self, node: NodeId, site: &mut Site) {
+        if self.tally.waiting().all(|waiting| waiting != node) {
+            return;
+        }
+        self.tally.fail(node);
+        let stood_in = self.hired.iter().find(|hired| hired.0 == node);
+        let home = stood_in.map_or(node, |hired| hired.1);
+        if let Some(next) = self.stand_ins.pop() {
+            self.tally.add_stand_in(next);
+            self.hired.push((next.node, home));
+            site.ask_to_keep(next.node, home, (self.meta.id, self.attempt), self.records.clone());
+        } else if let Some((key, _)) = self.records.first() {
+            // Nobody keeps it for that home: it is compared with first when it is back.
+            site.dirty.push((key.partition(), home));
+        }
+    }
+
+    fn on_wrote(&mut self, from: NodeId, result: &WriteResult, site: &mut Site) {
         match result {
             WriteResult::Done { winner: None } => self.tally.count(from),
             WriteResult::Done { winner: Some(stamp) } => {
@@ -139,10 +174,10 @@ impl Spread {
                 self.tally.count(from);
             }
             WriteResult::DiskFull => {
-                self.full += 1;
-                self.tally.fail(from);
+                self.full += u8::from(!self.tally.is_stand_in(from));
+                self.lose(from, site);
             }
-            WriteResult::Failed => self.tally.fail(from),
+            WriteResult::Failed => self.lose(from, site),
         }
     }
 
@@ -157,8 +192,11 @@ impl Spread {
                 self.retries.len() - 1
             });
         self.retries[at].1 += 1;
+        let hired = self.hired.iter().find(|hired| hired.0 == from).copied();
         if self.retries[at].1 > SESSION_RETRIES_MAX {
-            self.tally.fail(from);
+            self.lose(from, site);
+        } else if let Some((stand_in, home)) = hired {
+            site.ask_to_keep(stand_in, home, (self.meta.id, self.attempt), self.records.clone());
         } else {
             site.ask_merge(&[from], Some((self.meta.id, self.attempt)), self.records.clone());
         }

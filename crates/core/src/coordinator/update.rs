@@ -98,8 +98,8 @@ impl Update {
         validate::lww_only(&plan.bucket, "this command")?;
         let read_need = plan.read_need(&command.options, site)?;
         let write_need = plan.write_need(&command.options, site)?;
-        validate::reachable(&plan.homes, &write_need, site)?;
-        validate::reachable(&plan.homes, &read_need, site)?;
+        validate::reachable(&plan, &write_need, command.options.strict, site)?;
+        validate::reachable(&plan, &read_need, command.options.strict, site)?;
         let want = keyspace::want_of(&command.update);
         let group = Bytes::copy_from_slice(plan.key.group());
         let (reply, floor, attempt, gathered) = (UpdateReply::Done, Hlc::ZERO, 0, None);
@@ -210,7 +210,15 @@ impl Update {
             }
         }
         let need = self.write_need.clone();
-        let spread = Spread::start(self.meta, self.attempt, &self.plan.homes, need, records, site);
+        let spread = Spread::start(
+            self.meta,
+            self.attempt,
+            &self.plan.homes,
+            need,
+            self.command.options.strict,
+            records,
+            site,
+        );
         let state = spread.state();
         self.stage = Stage::Spreading(spread);
         self.on_spread(state, site)

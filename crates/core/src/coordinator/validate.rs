@@ -91,11 +91,13 @@ pub fn need(name: &str, size: QuorumSize, homes: &[Home], site: &Site) -> Result
         })
 }
 
-/// Refuses at once if fewer homes are reachable than a write needs: nothing is sent (RULINGS 16).
+/// Refuses at once if fewer nodes can be reached than a write needs: nothing is sent (RULINGS 16). Unless it is `strict`,
+/// others stand in for homes that are away.
 ///
 /// # Errors
 /// `NotEnoughReplicas`.
-pub fn reachable(homes: &[Home], need: &Need, site: &Site) -> Result<(), Failure> {
+pub fn reachable(plan: &Plan, need: &Need, strict: bool, site: &Site) -> Result<(), Failure> {
+    let homes = &plan.homes[..];
     let mut tally = Tally::new(homes, need.clone());
     let mut reachable = 0;
     for home in homes {
@@ -103,6 +105,13 @@ pub fn reachable(homes: &[Home], need: &Need, site: &Site) -> Result<(), Failure
             reachable += 1;
         } else {
             tally.fail(home.node);
+        }
+    }
+    if !strict && reachable < homes.len() as u8 {
+        let away = homes.len() - usize::from(reachable);
+        for stand_in in site.stand_ins(&plan.key).into_iter().take(away) {
+            tally.add_stand_in(stand_in);
+            reachable += 1;
         }
     }
     match tally.verdict() {

@@ -389,6 +389,7 @@ impl Exchange {
                 op: Some(self.op),
                 attempt: 0,
                 sessions: smallvec![(self.peer, session)],
+                stand_in_for: None,
                 records: there,
             };
             site.send(&[self.peer], Message::Write(write));

@@ -6,6 +6,7 @@ use super::Node;
 use crate::background::Background;
 use crate::entropy::schedule::EntropyProgress;
 use crate::gossip::member::Load;
+use crate::hints::Hints;
 use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
 use crate::quorum::majority;
@@ -73,6 +74,12 @@ impl Node {
     #[must_use]
     pub fn background(&self) -> &Background {
         &self.site.background
+    }
+
+    /// What this node keeps for others.
+    #[must_use]
+    pub fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// Where anti-entropy is.

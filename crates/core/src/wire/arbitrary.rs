@@ -287,14 +287,22 @@ fn message() -> impl Strategy<Value = Message> {
             attempt,
             answer
         })),
-        (prop::option::of(op()), any::<u16>(), sessions, records()).prop_map(|(op, attempt, sessions, records)| {
-            Message::Write(WriteRecords {
-                op,
-                attempt,
-                sessions: sessions.into(),
-                records,
-            })
-        }),
+        (
+            prop::option::of(op()),
+            any::<u16>(),
+            sessions,
+            prop::option::of(any::<u32>().prop_map(NodeId)),
+            records()
+        )
+            .prop_map(|(op, attempt, sessions, stand_in_for, records)| {
+                Message::Write(WriteRecords {
+                    op,
+                    attempt,
+                    sessions: sessions.into(),
+                    stand_in_for,
+                    records,
+                })
+            }),
         (op(), any::<u16>(), result).prop_map(|(op, attempt, result)| Message::WriteReply(WriteReply {
             op,
             attempt,

@@ -76,6 +76,7 @@ fn frames_have_these_bytes_for_ever() {
         op: Some(OpId(9)),
         attempt: 1,
         sessions: [(NodeId(7), 8)].into_iter().collect(),
+        stand_in_for: None,
         records: vec![(
             RecordKey::new(PartitionId(3), BucketId(1), 5, b"k", b""),
             Arc::new(Record::Lww(LwwRecord::default())),
@@ -278,6 +279,7 @@ fn values_are_slices_of_the_frame() {
         op: None,
         attempt: 0,
         sessions: [].into_iter().collect(),
+        stand_in_for: None,
         records,
     });
     let mut buffer = framed(&Envelope { message, ..pulse() });

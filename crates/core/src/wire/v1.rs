@@ -123,6 +123,8 @@ pub(super) struct Write {
     pub(super) session_list: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
     pub(super) record_list: Bytes,
+    #[prost(fixed32, optional, tag = "5")]
+    pub(super) stand_in_for: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

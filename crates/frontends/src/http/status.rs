@@ -7,8 +7,8 @@ use serde::Serialize;
 pub struct StatusView {
     /// This node's name.
     pub name: String,
-    /// Writes kept for other nodes; null until nodes stand in for one another.
-    pub hints: Option<HintsView>,
+    /// Writes kept for other nodes.
+    pub hints: HintsView,
     /// Partitions known to differ from another home's, one for each such home.
     pub dirty_ranges: u64,
     /// The comparison with other homes, in the background and for ever.
@@ -32,14 +32,29 @@ pub struct StatusView {
 }
 
 /// Hints.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct HintsView {
     /// Waiting for their home.
     pub pending: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// How many bytes there may be: beyond that the node refuses to stand in.
+    pub bytes_max: u64,
     /// Delivered since the start.
     pub delivered: u64,
+    /// The same by home; empty if nothing waits.
+    pub homes: Vec<HintsForView>,
+}
+
+/// What is kept for one node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HintsForView {
+    /// Its name.
+    pub home: String,
+    /// Records.
+    pub records: u64,
+    /// When the oldest was taken.
+    pub oldest_at: String,
 }
 
 /// Anti-entropy.

@@ -5,6 +5,7 @@ use comfy_table::{Table, TableStyle};
 
 use super::bucket::shown;
 use super::failure::Failure;
+use super::wait::{self, WaitArgs};
 use super::{Later, Session, print_line};
 
 /// `torc cluster`.
@@ -22,8 +23,8 @@ pub enum ClusterCommand {
     Remove(Later),
     /// Change a node's share (not in this version)
     SetCapacity(Later),
-    /// Wait for a change to finish (not in this version)
-    Wait(Later),
+    /// Wait until all hints are delivered
+    Wait(WaitArgs),
 }
 
 /// Runs it.
@@ -36,7 +37,7 @@ pub fn run(command: &ClusterCommand, session: &mut Session) -> Result<(), Failur
         ClusterCommand::Replace(_) => later("replace"),
         ClusterCommand::Remove(_) => later("remove"),
         ClusterCommand::SetCapacity(_) => later("set-capacity"),
-        ClusterCommand::Wait(_) => later("wait"),
+        ClusterCommand::Wait(args) => wait::run(args, session),
     }
 }
 

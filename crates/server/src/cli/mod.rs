@@ -15,6 +15,7 @@ mod percent;
 mod progress;
 mod put;
 mod status;
+mod wait;
 
 use std::process::ExitCode;
 

@@ -2,12 +2,13 @@
 
 use http::Method;
 use torc_core::background::Work;
+use torc_core::limits::HINTS_BYTES_MAX;
 use torc_core::limits::OPERATIONS_MAX;
 use torc_core::liveness::Liveness as CoreLiveness;
 use torc_frontends::http::{
-    ActorView, AntiEntropyView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HotKey, HttpReply,
-    Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView, StatusView,
-    StoreView, TransferView, inspect_context, percent_encode_into, rfc3339,
+    ActorView, AntiEntropyView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HintsForView, HintsView,
+    HotKey, HttpReply, Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView,
+    StatusView, StoreView, TransferView, inspect_context, percent_encode_into, rfc3339,
 };
 
 use torc_store::Budget;
@@ -66,6 +67,22 @@ fn scrub(engine: &Engine) -> ScrubView {
         damaged: progress.damaged,
         damaged_now: node.damaged_records() as u64,
         mended: node.stats().mended_records,
+    }
+}
+
+fn hints(shell: &Shell, engine: &Engine) -> HintsView {
+    let hints = engine.node().hints();
+    let homes = hints.homes().map(|of_home| HintsForView {
+        home: name(&shell.ring, of_home.home),
+        records: of_home.records,
+        oldest_at: rfc3339(of_home.oldest),
+    });
+    HintsView {
+        pending: hints.pending(),
+        bytes: hints.bytes(),
+        bytes_max: HINTS_BYTES_MAX as u64,
+        delivered: hints.delivered(),
+        homes: homes.collect(),
     }
 }
 
@@ -163,6 +180,7 @@ fn status(shell: &Shell) -> StatusView {
     });
     StatusView {
         name: shell.config.name.clone(),
+        hints: hints(shell, &engine),
         dirty_ranges: engine.node().entropy().dirty_ranges as u64,
         anti_entropy: anti_entropy(&engine),
         scrub: scrub(&engine),
@@ -198,7 +216,6 @@ fn status(shell: &Shell) -> StatusView {
             sound: node.is_clock_sound(),
         },
         warnings: warnings(shell),
-        ..StatusView::default()
     }
 }
 

@@ -130,6 +130,21 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
         ),
         ("torc_scrubs", "Whole scrubs", stats.scrubs),
         (
+            "torc_hints_kept",
+            "Records taken to keep them for a home that was away",
+            stats.hints_kept,
+        ),
+        (
+            "torc_hints_refused",
+            "Writes that this node had no room to keep for a home",
+            stats.hints_refused,
+        ),
+        (
+            "torc_hints_delivered",
+            "Records delivered to the home that they were kept for",
+            node.hints().delivered(),
+        ),
+        (
             "torc_entropy_exchanges",
             "Comparisons with other homes, whole or broken off",
             stats.entropy_exchanges,
@@ -211,6 +226,16 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
     let scrub = node.scrub();
     let entropy = node.entropy();
     for (name, help, value) in [
+        (
+            "torc_hints_records",
+            "Records kept for homes that have not taken them yet",
+            node.hints().pending() as f64,
+        ),
+        (
+            "torc_hints_bytes",
+            "Bytes of the records kept for homes",
+            node.hints().bytes() as f64,
+        ),
         (
             "torc_entropy_dirty_ranges",
             "Partitions known to differ from another home's",

@@ -10,6 +10,7 @@ mod damage;
 mod dev;
 mod durability;
 mod exports;
+mod hints;
 mod hostile;
 mod limits;
 mod liveness;

@@ -1,5 +1,6 @@
 //! Acknowledged means there: when a put is answered, w homes have said that they hold it durably (in buffered and memory
-//! buckets: that they applied it), and what they said is so as far as their disks can be believed.
+//! buckets: that they applied it), and what they said is so as far as their disks can be believed. Unless the put was
+//! strict, a node that keeps it durably for a home stands in for that home.
 
 use crate::checkers::Violation;
 use crate::history::{History, PutId};
@@ -16,14 +17,24 @@ pub fn check(history: &History, id: PutId, world: &World) -> Result<(), Violatio
         let disk = &world.hosts[home].disk;
         disk.is_damaged(&key.name) || history.holds(id, world.believed(home, &key.name).map(AsRef::as_ref))
     };
-    let holders = key.homes.iter().filter(|&&home| held(home)).count();
+    let kept = || world.kept_of(&key.name).into_iter();
+    let stand_ins = if put.strict {
+        0
+    } else {
+        // What a stand-in loses is noted for no key.
+        if history.lost_at_us.is_some_and(|at| at >= put.started_us) {
+            return Ok(());
+        }
+        kept().filter(|record| history.holds(id, Some(record))).count()
+    };
+    let holders = key.homes.iter().filter(|&&home| held(home)).count() + stand_ins;
     if holders >= usize::from(put.w) {
         return Ok(());
     }
     Violation::new(
         "acknowledged",
         format!(
-            "put {id} of {:?} was acknowledged at w={} but {holders} homes hold it",
+            "put {id} of {:?} was acknowledged at w={} but {holders} nodes hold it",
             key.name, put.w
         ),
     )

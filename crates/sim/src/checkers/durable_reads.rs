@@ -1,5 +1,5 @@
-//! A read of a synced bucket answers durable state: what it shows is on some home's disk, as far as disks can be
-//! believed (RULINGS 20).
+//! A read of a synced bucket answers durable state: what it shows is on the disk of some home, or of a node that keeps it
+//! for one, as far as disks can be believed (RULINGS 20).
 
 use crate::checkers::Violation;
 use crate::history::{History, KeyId, Shown};
@@ -17,10 +17,16 @@ pub fn check(history: &History, key: KeyId, shown: &Shown, sent_us: u64, world: 
             let record = disk.believed(&key.name).map(AsRef::as_ref);
             disk.is_damaged(&key.name) || holds(history, id, record)
         });
-        if !is_durable {
+        let is_kept = || {
+            let kept = world.kept_of(&key.name);
+            kept.into_iter().any(|record| holds(history, id, Some(record)))
+        };
+        // What a stand-in has lost since is noted for no key.
+        let is_lost = || history.lost_at_us.is_some_and(|at| at >= sent_us);
+        if !is_durable && !is_kept() && !is_lost() {
             return Violation::new(
                 "durable reads",
-                format!("a read of {:?} shows put {id}, which no home has on disk", key.name),
+                format!("a read of {:?} shows put {id}, which nobody has on disk", key.name),
             );
         }
     }

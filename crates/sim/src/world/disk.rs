@@ -14,8 +14,8 @@ use torc_core::causality::Record;
 use torc_core::id::{BucketId, NodeId, Token};
 use torc_core::key::RecordKey;
 use torc_core::storage::{
-    AtHand, CleanMarker, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError, StoreOp,
-    StoreReply, Write,
+    AtHand, CleanMarker, HintMemory, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError,
+    StoreOp, StoreReply, Write,
 };
 
 use crate::chance::Chance;
@@ -40,6 +40,8 @@ pub struct Image {
     pub rebuilding: BTreeSet<BucketId>,
     /// Where the scrub was.
     pub scrub: ScrubMemory,
+    /// Records kept for other hosts.
+    pub hints: BTreeMap<(NodeId, RecordKey), HintMemory>,
 }
 
 /// What one log entry says.
@@ -68,6 +70,12 @@ impl Image {
             }
             Entry::Meta(Meta::Incarnation(incarnation)) => self.incarnation = *incarnation,
             Entry::Meta(Meta::Scrub(memory)) => self.scrub = memory.clone(),
+            Entry::Meta(Meta::Hint(hint)) => {
+                self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
+            }
+            Entry::Meta(Meta::Delivered(home, key)) => {
+                self.hints.remove(&(*home, key.clone()));
+            }
             Entry::Meta(Meta::Rebuilding(bucket, true)) => {
                 self.rebuilding.insert(*bucket);
             }
@@ -511,6 +519,11 @@ impl Disk {
             return None;
         }
         self.believed.get(key)
+    }
+
+    /// What it keeps durably for other hosts.
+    pub fn kept(&self) -> impl Iterator<Item = &HintMemory> {
+        self.durable.hints.values()
     }
 
     fn records(&self, class: StorageClass) -> &Records {

@@ -336,6 +336,7 @@ fn boot_state(image: &Image, nonce: u64) -> BootState {
         peers: image.peers.iter().map(|(&node, &memory)| (node, memory)).collect(),
         rebuilding: image.rebuilding.iter().copied().collect::<Vec<BucketId>>(),
         scrub: image.scrub.clone(),
+        hints: image.hints.values().cloned().collect(),
         cleared: heads
             .filter_map(|(key, record)| Some((key.clone(), record.as_lww()?.cleared_at)))
             .collect(),

@@ -320,6 +320,31 @@ impl World {
         }
     }
 
+    /// What hosts keep of a record for its homes, and is believed to be durable.
+    #[must_use]
+    pub fn kept_of(&self, key: &RecordKey) -> Vec<&Record> {
+        let mut kept: Vec<&Record> = Vec::new();
+        for host in &self.hosts {
+            match &host.node {
+                Some(node) => kept.extend(node.hints().iter().filter(|hint| hint.1 == key).map(|hint| &**hint.2)),
+                None => kept.extend(
+                    host.disk
+                        .kept()
+                        .filter(|hint| hint.key == *key)
+                        .map(|hint| &*hint.record),
+                ),
+            }
+        }
+        kept
+    }
+
+    /// Hints that hosts have yet to deliver.
+    #[must_use]
+    pub fn hints_pending(&self) -> u64 {
+        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
+        nodes.map(|node| node.hints().pending()).sum()
+    }
+
     /// Where a record's bucket lives.
     #[must_use]
     pub fn class_of(&self, key: &RecordKey) -> StorageClass {

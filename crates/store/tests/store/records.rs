@@ -4,8 +4,8 @@ use torc_core::bucket::{Durability, StorageClass};
 use torc_core::causality::{Context, Dot, LwwRecord, Payload, Record, SiblingsRecord, Value, Version};
 use torc_core::id::{ActorId, BucketId, Life, NodeId, PartitionId};
 use torc_core::key::RecordKey;
-use torc_core::storage::{Meta, PeerMemory, Range, StoreError, StoreOp, StoreReply, Write};
-use torc_core::time::Hlc;
+use torc_core::storage::{HintMemory, Meta, PeerMemory, Range, StoreError, StoreOp, StoreReply, Write};
+use torc_core::time::{Hlc, Wall};
 
 use crate::harness::{
     MIB, all_of, commit, commit_in_memory, directory, key, key_in, marker, open, open_with, options, record,
@@ -254,6 +254,16 @@ fn facts_and_heads_are_found_at_the_next_boot() {
     let first = tested.boot.lineage.clone();
     assert_eq!(first.len(), 1);
     tested.put_meta(Meta::Peer(NodeId(8), memory));
+    let hint = |number: u64, text: &[u8]| HintMemory {
+        home: NodeId(8),
+        key: key(number),
+        record: record(text),
+        since: Wall(7),
+    };
+    tested.put_meta(Meta::Hint(Box::new(hint(1, b"first"))));
+    tested.put_meta(Meta::Hint(Box::new(hint(2, b"delivered"))));
+    tested.put_meta(Meta::Hint(Box::new(hint(1, b"changed"))));
+    tested.put_meta(Meta::Delivered(NodeId(8), key(2)));
     tested.put_meta(Meta::Rebuilding(BucketId(1), true));
     tested.put_meta(Meta::Rebuilding(BucketId(2), true));
     tested.put_meta(Meta::Rebuilding(BucketId(1), false));
@@ -288,6 +298,7 @@ fn facts_and_heads_are_found_at_the_next_boot() {
     assert_ne!(second[0], second[1]);
     assert_eq!(tested.boot.marker, Some(marker()));
     assert_eq!(tested.boot.peers, [(NodeId(8), memory)]);
+    assert_eq!(tested.boot.hints, [hint(1, b"changed")]);
     assert_eq!(tested.boot.rebuilding, [BucketId(2)]);
     assert_eq!(tested.boot.cleared, heads);
     drop(tested);

@@ -369,16 +369,16 @@ fn status() -> Value {
         ("slow", truth()),
         ("cache", object(&wholes(&["bytes", "bytes_max", "hits", "misses"]), &[])),
     ]);
+    let mut hints = wholes(&["pending", "bytes", "bytes_max", "delivered"]);
+    let for_home = object(&[("home", text()), ("records", whole()), ("oldest_at", moment())], &[]);
+    hints.push(("homes", list(&for_home)));
     let mut anti_entropy = wholes(&["exchanges", "keys_repaired", "bytes", "trees", "trees_counted"]);
     anti_entropy.push(("running", truth()));
     let hot_key = object(&[("bucket", text()), ("key", text()), ("requests", whole())], &[]);
     object(
         &[
             ("name", text()),
-            (
-                "hints",
-                nullable(object(&wholes(&["pending", "bytes", "delivered"]), &[])),
-            ),
+            ("hints", object(&hints, &[])),
             ("dirty_ranges", whole()),
             ("anti_entropy", object(&anti_entropy, &[])),
             ("scrub", scrub()),

@@ -90,7 +90,7 @@ fn the_shells_documents_are_as_documented() {
     );
     held(&StatusView::default(), "Status");
     let mut status = StatusView {
-        hints: Some(HintsView::default()),
+        hints: HintsView::default(),
         anti_entropy: AntiEntropyView::default(),
         dirty_ranges: 0,
         transfers: vec![TransferView {
