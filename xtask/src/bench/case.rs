@@ -38,6 +38,8 @@ pub enum Operation {
     Get,
     /// Overwrite one.
     Set,
+    /// Read a key that exists, a few of them very often (zipf, exponent 0.99).
+    GetPopular,
 }
 
 impl Operation {
@@ -46,6 +48,7 @@ impl Operation {
         match self {
             Operation::Get => "get",
             Operation::Set => "set",
+            Operation::GetPopular => "ycsb-c",
         }
     }
 }

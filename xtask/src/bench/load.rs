@@ -10,7 +10,7 @@ use super::case::Case;
 use super::server::Server;
 
 /// How the generator is run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Generator {
     /// The `torc` binary; the same for both sides.
     pub program: PathBuf,
@@ -18,6 +18,8 @@ pub struct Generator {
     pub seconds: f64,
     /// Keys.
     pub keys: u64,
+    /// Bytes of a value.
+    pub value_bytes: u64,
     /// Where the servers' data is, for the disk's rate.
     pub directory: PathBuf,
 }
@@ -172,7 +174,7 @@ impl Generator {
                 "bench",
                 "--json",
                 "--value-size",
-                "100",
+                &self.value_bytes.to_string(),
                 "--keys",
                 &self.keys.to_string(),
             ])

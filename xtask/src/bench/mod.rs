@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: Torc against Debian's Redis at the same durability, and three Torc nodes at quorum.
+//! `cargo xtask bench`: Torc against Debian's Redis at the same durability, three Torc nodes at quorum, and one that
+//! has five times more data than memory.
 //!
 //! Runs alternate (Redis, Torc, Redis, Torc, …), so that a machine that slows down slows both; what is compared are
 //! medians. Every result stands beside the disk's fdatasync rate; directories in memory are refused.
@@ -6,6 +7,7 @@
 mod case;
 mod comparison;
 mod load;
+mod memory;
 mod server;
 mod table;
 
@@ -53,6 +55,9 @@ pub struct Options {
     /// Only the three nodes.
     #[arg(long)]
     only_cluster: bool,
+    /// Only the reads from five times more data than memory.
+    #[arg(long, conflicts_with_all = ["only_cluster", "only_single"])]
+    only_memory: bool,
 }
 
 impl Options {
@@ -88,6 +93,8 @@ pub struct Results {
     pub after_kill: Vec<Comparison>,
     /// Three nodes.
     pub cluster: Vec<Cluster>,
+    /// One node with memory for all of the data (in Redis's place) against one with memory for a fifth.
+    pub memory: Vec<Comparison>,
 }
 
 /// Builds, measures, prints, and writes `target/bench/bench.json` and `bench.md`.
@@ -115,6 +122,7 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         program: program.clone(),
         seconds: options.seconds(),
         keys: KEYS,
+        value_bytes: 100,
         directory: data.clone(),
     };
     let bench = Bench {
@@ -136,6 +144,7 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         comparisons: Vec::new(),
         after_kill: Vec::new(),
         cluster: Vec::new(),
+        memory: Vec::new(),
     };
     // What was measured before a failure is still written.
     let measured = bench.measure(options, &mut results);
@@ -158,13 +167,16 @@ struct Bench {
 
 impl Bench {
     fn measure(&self, options: &Options, results: &mut Results) -> anyhow::Result<()> {
-        if !options.only_cluster {
+        if !options.only_cluster && !options.only_memory {
             for durability in [Durability::Always, Durability::EverySecond] {
                 self.compare(durability, &Case::all(durability, options.quick), results)?;
             }
         }
-        if !options.only_single {
+        if !options.only_single && !options.only_memory {
             self.three_nodes(results)?;
+        }
+        if !options.only_single && !options.only_cluster && !self.self_check {
+            memory::measure(self, results)?;
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub enum Kind {
     Redis,
     /// One node of Torc.
     Torc,
+    /// One node of Torc with this many MiB of `memory_max`.
+    TorcWithin(u64),
     /// `torc dev` with three nodes.
     TorcDev,
     /// Three Redises that know nothing of each other: only for trying the harness.
@@ -98,7 +100,8 @@ impl Server {
                     self.launch_redis(self.base_port + node, &folder)?;
                 }
             }
-            Kind::Torc => self.launch_torc()?,
+            Kind::Torc => self.launch_torc(None)?,
+            Kind::TorcWithin(memory_mib) => self.launch_torc(Some(memory_mib))?,
             Kind::TorcDev => self.launch_torc_dev()?,
         }
         for index in 0..self.addresses.len() {
@@ -127,11 +130,11 @@ impl Server {
         self.add(&mut command, folder, "redis-server", port)
     }
 
-    fn launch_torc(&mut self) -> anyhow::Result<()> {
+    fn launch_torc(&mut self, memory_mib: Option<u64>) -> anyhow::Result<()> {
         let config = self.folder.join("torc.toml");
         std::fs::write(
             &config,
-            torc_config(&self.folder.join("n1"), self.base_port, self.durability),
+            torc_config(&self.folder.join("n1"), self.base_port, self.durability, memory_mib),
         )?;
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--config").arg(&config);
@@ -239,10 +242,11 @@ impl Drop for Server {
 }
 
 /// The configuration of one node whose `redis` bucket has a durability.
-fn torc_config(folder: &Path, base_port: u16, durability: Durability) -> String {
+fn torc_config(folder: &Path, base_port: u16, durability: Durability, memory_mib: Option<u64>) -> String {
     let folder = toml::Value::String(folder.display().to_string());
+    let memory = memory_mib.map_or_else(String::new, |mib| format!("memory_max = \"{mib}MiB\"\n"));
     format!(
-        "name = \"n1\"\ndir = {folder}\nhost = \"127.0.0.1\"\nbase_port = {base_port}\n\n\
+        "name = \"n1\"\ndir = {folder}\nhost = \"127.0.0.1\"\nbase_port = {base_port}\n{memory}\n\
          [[buckets]]\nname = \"redis\"\nmode = \"available\"\nconflict = \"lww\"\ndurability = \"{}\"\n",
         durability.torc()
     )
@@ -283,10 +287,11 @@ mod tests {
 
     #[test]
     fn the_configuration_is_toml_whatever_the_folder_is_called() {
-        let text = torc_config(Path::new("/a \"b\"\\c"), 20_000, Durability::EverySecond);
+        let text = torc_config(Path::new("/a \"b\"\\c"), 20_000, Durability::EverySecond, Some(64));
         let parsed: toml::Table = toml::from_str(&text).expect("valid");
         assert_eq!(parsed["dir"].as_str(), Some("/a \"b\"\\c"));
         assert_eq!(parsed["buckets"][0]["durability"].as_str(), Some("buffered"));
+        assert_eq!(parsed["memory_max"].as_str(), Some("64MiB"));
     }
 
     #[test]

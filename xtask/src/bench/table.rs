@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Results;
 use super::comparison::Comparison;
+use super::memory;
 
 /// All tables, with what they stand on.
 pub fn markdown(results: &Results) -> String {
@@ -68,7 +69,47 @@ pub fn markdown(results: &Results) -> String {
             );
         }
     }
+    if !results.memory.is_empty() {
+        append_memory(&mut text, &results.memory);
+    }
     text
+}
+
+fn append_memory(text: &mut String, comparisons: &[Comparison]) {
+    let _ = writeln!(
+        text,
+        "\n## Data {} times `memory_max`\n\nReads of {}-byte values of {} keys, zipf 0.99: one node with memory for all (A) \
+         against one with `memory_max = \"{} MiB\"` (B).\n",
+        memory::TIMES,
+        memory::VALUE_BYTES,
+        memory::keys(),
+        memory::MEMORY_MAX_MIB
+    );
+    text.push_str("| case | A ops/s | B ops/s | ratio | spread A, B | CPU A, B µs/op | p50 A, B µs | p99 A, B µs | peak MiB A, B |\n");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+    for row in comparisons {
+        let (enough, little) = (&row.redis.median, &row.torc.median);
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let _ = writeln!(
+            text,
+            "| get c={} P={} | {:.0} | {:.0} | **{:.2}** | {:.0} %, {:.0} % | {:.2}, {:.2} | {:.0}, {:.0} | {:.0}, {:.0} | {:.0}, {:.0} |",
+            row.case.connections,
+            row.case.pipeline,
+            enough.operations_per_second,
+            little.operations_per_second,
+            row.throughput_ratio,
+            row.redis.spread * 100.0,
+            row.torc.spread * 100.0,
+            enough.server_cpu_us,
+            little.server_cpu_us,
+            enough.p50_us,
+            little.p50_us,
+            enough.p99_us,
+            little.p99_us,
+            mebibytes(enough.peak_memory_bytes),
+            mebibytes(little.peak_memory_bytes),
+        );
+    }
 }
 
 fn append_comparisons(text: &mut String, comparisons: &[Comparison]) {
