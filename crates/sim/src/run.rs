@@ -318,7 +318,7 @@ impl Run {
     fn judge(&mut self, shown: &[Shown]) -> Result<(), Violation> {
         bounds::check_rest(&self.world)?;
         liveness::check_rest(&self.world)?;
-        convergence::check(&self.history, &self.world)?;
+        convergence::check_mended(&self.history, &self.world)?;
         for (key, shown) in shown.iter().enumerate() {
             outcomes::check(&self.history, key, shown)?;
             expiry::check(&self.history, key, shown, &self.world)?;
