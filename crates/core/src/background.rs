@@ -43,7 +43,12 @@ pub struct Pace {
     /// How often a run was asked for: whoever does the work compares it with the number that it has seen, and starts a
     /// run at once if it has risen, even while paused.
     pub runs_asked: u64,
+    /// Clients wait: the work goes at an eighth of its bound, until they no longer do.
+    pub is_yielding: bool,
 }
+
+/// By how much background work slows down while clients wait.
+const YIELD_FACTOR: u64 = 8;
 
 impl Pace {
     /// Not paused, at this rate.
@@ -53,13 +58,15 @@ impl Pace {
             paused: false,
             bytes_per_second,
             runs_asked: 0,
+            is_yielding: false,
         }
     }
 
     /// How long `bytes` take at this rate, in microseconds: the pause that keeps the work within its bound.
     #[must_use]
     pub fn microseconds_for(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1)
+        let factor = if self.is_yielding { YIELD_FACTOR } else { 1 };
+        bytes.saturating_mul(1_000_000 * factor) / self.bytes_per_second.max(1)
     }
 }
 
@@ -107,6 +114,13 @@ impl Background {
         }
     }
 
+    /// Clients wait, or no longer do.
+    pub fn set_yielding(&mut self, is_yielding: bool) {
+        for pace in [&mut self.hints, &mut self.anti_entropy, &mut self.scrub] {
+            pace.is_yielding = is_yielding;
+        }
+    }
+
     /// Changes the settings of one kind.
     pub fn change(&mut self, work: Work, change: PaceChange) {
         let pace = match work {
@@ -142,10 +156,21 @@ mod tests {
             paused: true,
             bytes_per_second: 100,
             runs_asked: 1,
+            is_yielding: false,
         };
         assert_eq!(background.scrub, expected);
         assert_eq!(background.hints, Background::default().hints);
         assert_eq!(background.pace(Work::Scrub).microseconds_for(50), 500_000);
+    }
+
+    #[test]
+    fn work_that_yields_takes_eight_times_as_long() {
+        let mut background = Background::default();
+        let usual = background.scrub.microseconds_for(1 << 20);
+        background.set_yielding(true);
+        assert_eq!(background.scrub.microseconds_for(1 << 20), 8 * usual);
+        background.set_yielding(false);
+        assert_eq!(background.scrub.microseconds_for(1 << 20), usual);
     }
 
     #[test]

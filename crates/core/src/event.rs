@@ -25,6 +25,8 @@ pub enum Event {
     LockGranted,
     /// A part of a batch is done.
     Child(usize, Outcome),
+    /// The homes that a read asked take longer than they usually do.
+    Hedge,
     /// Its time is up.
     Deadline,
 }

@@ -1,11 +1,13 @@
 //! Every distributed decision of Torc, as state machines without IO: inputs in, effects out (`effect.rs`). No clock,
 //! thread, socket, file, async, global randomness or unordered map lives here; time and randomness are handed in.
 
+pub mod admission;
 pub mod background;
 pub mod boot;
 pub mod bucket;
 pub mod causality;
 pub mod change;
+pub mod circuit;
 pub mod command;
 pub mod coordinator;
 mod cursor;
@@ -16,6 +18,7 @@ pub mod entropy;
 pub mod event;
 pub mod forwards;
 pub mod gossip;
+pub mod hedging;
 pub mod hints;
 pub mod id;
 pub mod key;

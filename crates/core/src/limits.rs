@@ -51,6 +51,31 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 pub const REMINTS_MAX: u16 = 8;
 /// Operations in flight that one node coordinates; one more is answered `busy`.
 pub const OPERATIONS_MAX: usize = 65_536;
+/// Client requests that run at a time on a node whose configuration says nothing else: enough to fill every sync of a fast
+/// disk, few enough that each is answered in time. More wait to begin.
+pub const RUNNING_MAX_DEFAULT: usize = 4_096;
+/// The longest that a client request waits to begin where the configuration says nothing else, in milliseconds: a tenth
+/// of the default deadline, so that who is turned away can still go elsewhere.
+pub const WAITING_MS_MAX_DEFAULT: u64 = 500;
+/// A queue that has not been empty for this long is no burst, in milliseconds.
+pub const STANDING_QUEUE_MS: u64 = 2_000;
+/// The longest wait in such a queue, in milliseconds: what is served is served at the same rate, and sooner.
+pub const WAITING_MS_STANDING: u64 = 100;
+/// Client requests that may wait to begin. Their bytes are bounded by the shell.
+pub const WAITING_MAX: usize = 16_384;
+/// Reads in flight to one peer at first, at least and at most; between these the limit follows how soon it answers.
+pub const PEER_READS_START: f64 = 256.0;
+/// See [`PEER_READS_START`].
+pub const PEER_READS_MIN: f64 = 8.0;
+/// See [`PEER_READS_START`].
+pub const PEER_READS_MAX: f64 = 16_384.0;
+/// A peer that answers none of several reads for this long is stalled, in milliseconds: long for a network, short for a
+/// person.
+pub const PEER_STALL_MS: u64 = 250;
+/// Hedges per hundred reads, at most.
+pub const HEDGES_PERCENT: u64 = 5;
+/// A read that still has too few answers after this long asks whom it held back, whatever the budget, in milliseconds.
+pub const HOLD_BACK_MS_MAX: u64 = 1_000;
 /// Forwarded commands remembered for one rotation of session tokens, so that none runs twice; further ones are dropped.
 pub const FORWARDS_SEEN_MAX: usize = 1 << 20;
 /// How often a receiver changes the session token that writes must carry, in milliseconds (RULINGS 24).

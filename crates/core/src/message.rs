@@ -72,7 +72,41 @@ pub enum Message {
     Entropy(crate::entropy::talk::EntropyTalk),
 }
 
+/// Which messages leave first where several wait.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Urgency {
+    /// Who is there, who starts, what is durable.
+    Control,
+    /// What a client waits for.
+    Client,
+    /// What nobody waits for.
+    Background,
+}
+
+impl Urgency {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+}
+
 impl Message {
+    /// How urgent it is.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            Self::Boot(_)
+            | Self::BootReply(_)
+            | Self::Pulse
+            | Self::Gossip(_)
+            | Self::WriteReply(_)
+            | Self::Refused(_) => Urgency::Control,
+            Self::Write(write) if write.op.is_none() => Urgency::Background,
+            Self::Read(_) | Self::Write(_) | Self::ReadReply(_) | Self::Forward(_) | Self::ForwardReply(_) => {
+                Urgency::Client
+            }
+            Self::Pull(_) | Self::PullReply(_) | Self::Entropy(_) => Urgency::Background,
+        }
+    }
+
     /// Whether a message asks for something that a node may be given only once it is known whose disk it works on. A forward
     /// is refused elsewhere, after it has been noted; answers belong to what was asked of the node before.
     #[must_use]

@@ -1,6 +1,7 @@
 //! One node's core: where the protocols meet. Inputs are handed to the operation, replica or protocol that they concern;
 //! what these ask of one another is done before the step ends.
 
+mod admitted;
 mod at_once;
 mod copies;
 mod liveness;
@@ -11,6 +12,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::admission::Admission;
 use crate::boot::Boots;
 use crate::bucket::{Bucket, Catalog};
 use crate::command::Command;
@@ -23,6 +25,7 @@ use crate::hints::Hints;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::OPERATIONS_MAX;
 use crate::message::{self, Message, PullReply};
+use crate::node::admitted::Waiting;
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::rebuild::Rebuild;
@@ -58,6 +61,7 @@ pub struct NodeConfig {
 pub struct Node {
     site: Site,
     operations: Operations,
+    admission: Admission<Waiting>,
     replica: Replica,
     boots: Boots,
     rebuild: Rebuild,
@@ -91,6 +95,7 @@ impl Node {
             scrub: Scrub::new(boot.scrub.clone(), &site),
             site,
             operations,
+            admission: Admission::default(),
             boots,
             rebuild: Rebuild::default(),
             gossip,
@@ -119,14 +124,15 @@ impl Node {
         self.enter(now, out);
         match input {
             Input::Request(request) => {
-                self.site.stats.requests += 1;
-                let deadline = self.deadline_of(&request.command);
-                self.begin(Origin::Client(request.id), request.command, deadline, false);
+                if let Some(request) = self.admit(request) {
+                    let deadline = self.deadline_of(&request.command);
+                    self.begin(Origin::Client(request.id), request.command, deadline, false);
+                }
             }
             Input::Message { from, envelope } => self.on_message(from, envelope),
             Input::Stored { token, reply } => self.on_stored(token, reply),
             Input::Peer { node, up } => self.on_peer(node, up),
-            Input::StoreHealth(health) => self.site.health = health,
+            Input::StoreHealth(health) => self.on_health(health),
             Input::Control { work, change } => self.site.background.change(work, change),
             Input::Tick => {}
         }
@@ -143,6 +149,7 @@ impl Node {
         self.on_time();
         self.gossip_to_world();
         self.settle();
+        self.let_in();
         std::mem::swap(out, &mut self.site.out);
     }
 
@@ -152,6 +159,8 @@ impl Node {
         self.site
             .deadlines
             .next()
+            .min(self.site.hedges.next())
+            .min(self.admission.due())
             .min(self.housekeeping_at)
             .min(self.gossip.next_deadline())
             .min(self.scrub.due())
@@ -198,7 +207,7 @@ impl Node {
         match command {
             Command::Put(put) => {
                 let homes = crate::coordinator::put::homes_of(put, site)?;
-                if homes.iter().any(|home| home.node == site.id) && site.can_mint(command) {
+                if homes.iter().any(|home| home.node == site.id) && site.can_sign(command, homes) {
                     return None;
                 }
                 crate::coordinator::put::plan_of(put, site)
@@ -207,14 +216,18 @@ impl Node {
             }
             Command::Update(update) => {
                 let plan = validate::plan(&update.target, site).ok()?;
-                let can_run = |node: NodeId| {
+                let can_run = |node: NodeId, is_slow_enough: bool| {
                     if node == site.id {
-                        site.can_mint(command)
+                        site.can_mint(command) || (is_slow_enough && site.can_sign(command, &plan.homes))
                     } else {
-                        site.peers.is_up(node)
+                        site.peers.is_up(node) && (is_slow_enough || !site.circuits.says_slow(node))
                     }
                 };
-                let first = plan.homes.iter().map(|home| home.node).find(|&node| can_run(node));
+                let mut homes = plan.homes.iter().map(|home| home.node);
+                let first = homes
+                    .clone()
+                    .find(|&node| can_run(node, false))
+                    .or_else(|| homes.find(|&node| can_run(node, true)));
                 (first != Some(site.id)).then(|| plan.homes.to_vec())
             }
             Command::Get(_)
@@ -282,6 +295,13 @@ impl Node {
                 self.site.notify(id, Event::Deadline);
             }
         }
+        self.turn_away_late();
+        self.site.background.set_yielding(self.admission.is_pressed(now.time));
+        while let Some(due) = self.site.hedges.pop_due(now.time) {
+            for id in due {
+                self.site.notify(id, Event::Hedge);
+            }
+        }
         self.go_on_gossiping();
         self.scrub.go_on(&mut self.site);
         self.entropy.go_on(&mut self.site);
@@ -337,6 +357,7 @@ impl Node {
                 }
                 Local::Change(op, attempt, changes) => self.replica.change(op, attempt, changes, &mut self.site),
                 Local::Begin(origin, command, deadline) => self.begin(origin, command, deadline, false),
+                Local::BeginHere(origin, command, deadline) => self.begin(origin, command, deadline, true),
                 Local::Event(op, event) => self.hand(op, event),
                 Local::Finished(origin, outcome) => self.answer(origin, outcome),
             }
@@ -358,8 +379,12 @@ impl Node {
 
     fn answer(&mut self, origin: Origin, outcome: Outcome) {
         match origin {
-            Origin::Client(request) => self.reply(request, outcome),
+            Origin::Client(request) => {
+                self.admission.leave();
+                self.reply(request, outcome);
+            }
             Origin::Forwarder(node, op) => {
+                self.admission.leave_forwarded();
                 self.site
                     .send(&[node], Message::ForwardReply(message::ForwardReply { op, outcome }));
             }

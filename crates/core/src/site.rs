@@ -11,6 +11,7 @@ use crate::background::Background;
 use crate::bucket::{Bucket, Catalog};
 use crate::causality::Record;
 use crate::change::Change;
+use crate::circuit::Circuits;
 use crate::command::Command;
 use crate::coordinator::Origin;
 use crate::coordinator::locks::KeyLocks;
@@ -19,6 +20,7 @@ use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
 use crate::entropy::Trees;
 use crate::event::Event;
+use crate::hedging::Hedging;
 use crate::id::{BucketId, Life, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::life::Minter;
@@ -53,6 +55,8 @@ pub enum Local {
     Event(OpId, Event),
     /// Begin a command for somebody.
     Begin(Origin, Command, Time),
+    /// The same, at this node and no other.
+    BeginHere(Origin, Command, Time),
     /// An operation is over: answer whoever asked for it.
     Finished(Origin, Outcome),
 }
@@ -78,6 +82,12 @@ pub struct Site {
     pub random: Random,
     /// When to wake operations.
     pub deadlines: Deadlines,
+    /// When to wake reads that hold a home back.
+    pub hedges: Deadlines,
+    /// How many of them may ask it.
+    pub hedging: Hedging,
+    /// How each peer answers reads.
+    pub circuits: Circuits,
     /// As the shell last said.
     pub health: StoreHealth,
     /// A commit failed: no write is taken until the node is restarted.
@@ -119,6 +129,7 @@ impl Site {
             .filter(|&node| node != id)
             .collect::<Vec<_>>();
         let minter = Minter::new(id, Life(random.next_u64()));
+        let circuits = Circuits::new(others.iter().copied(), now.time);
         let peers = Peers::new(others.into_iter(), now, &mut random);
         let trees = Trees::new(id, &ring, &catalog);
         Self {
@@ -131,6 +142,9 @@ impl Site {
             peers,
             random,
             deadlines: Deadlines::default(),
+            hedges: Deadlines::default(),
+            hedging: Hedging::default(),
+            circuits,
             health: StoreHealth::default(),
             out_of_service: false,
             has_regressed: false,
@@ -190,6 +204,22 @@ impl Site {
         has_room && !self.out_of_service && !self.health.slow && self.clock_sound
     }
 
+    /// The same at one of these homes of the key. A node whose syncs are slow signs if no other home is known to be better:
+    /// a write is refused only if too few can take it (RULINGS 15).
+    #[must_use]
+    pub fn can_sign(&self, command: &Command, homes: &[Home]) -> bool {
+        let is_better =
+            |home: &Home| home.node != self.id && self.peers.is_up(home.node) && !self.circuits.says_slow(home.node);
+        self.can_mint(command) || (self.is_merely_slow(command) && !homes.iter().any(is_better))
+    }
+
+    /// True if nothing but slow syncs keeps this node from signing.
+    #[must_use]
+    pub fn is_merely_slow(&self, command: &Command) -> bool {
+        let has_room = !self.health.full || command.frees_space();
+        self.health.slow && has_room && !self.out_of_service && self.clock_sound
+    }
+
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.
     pub fn enter(&mut self, now: Now) {
         let jumped = self.has_jumped(now);
@@ -215,6 +245,7 @@ impl Site {
     /// Runs every half second.
     pub fn on_housekeeping(&mut self) {
         self.peers.on_tick(self.now, &mut self.random);
+        self.circuits.on_tick(self.now.time);
         self.judge_clock();
     }
 
@@ -247,6 +278,12 @@ impl Site {
         }
         let others: SmallVec<[NodeId; 3]> = to.iter().copied().filter(|&node| node != self.id).collect();
         if !others.is_empty() {
+            // How long a range takes says more of its length than of the peer.
+            if matches!(want, ReadWant::Records(_)) {
+                for &node in &others {
+                    self.circuits.on_asked(node, op, attempt, self.now.time);
+                }
+            }
             self.send(
                 &others,
                 Message::Read(Read {
@@ -351,6 +388,11 @@ impl Site {
     /// Starts a command whose outcome goes to `origin`.
     pub fn begin(&mut self, origin: Origin, command: Command, deadline: Time) {
         self.local.push_back(Local::Begin(origin, command, deadline));
+    }
+
+    /// Runs a command here although another home would have been better: none would take it.
+    pub fn begin_here(&mut self, origin: Origin, command: Command, deadline: Time) {
+        self.local.push_back(Local::BeginHere(origin, command, deadline));
     }
 
     /// Sends a message to other nodes.

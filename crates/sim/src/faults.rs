@@ -20,6 +20,7 @@ enum Ongoing {
     Severed(Vec<(usize, usize)>),
     Clock(usize, i64),
     Sync(usize),
+    Slow(usize),
     Full(usize),
     Misconfigured(usize),
 }
@@ -80,6 +81,7 @@ impl Faults {
                     world.tell_health(host);
                 }
             }
+            Some(Ongoing::Slow(host)) => world.network.slow_down(host, 0),
             Some(Ongoing::Full(host)) => {
                 world.hosts[host].disk.is_full = false;
                 world.tell_health(host);
@@ -143,6 +145,14 @@ impl Faults {
                 let more_us = self.chance.log_between(20_000, 2_000_000);
                 self.sync(host, SyncMode::Slow(more_us), world);
                 world.tell_health(host);
+            }
+            FaultKind::SlowPeer => {
+                let more_us = self.chance.log_between(20_000, 2_000_000);
+                world
+                    .trace
+                    .event(world.now_us, host, || format!("its messages take {more_us} us more"));
+                world.network.slow_down(host, more_us);
+                self.last(Ongoing::Slow(host), 8_000_000, world);
             }
             FaultKind::DiskFull => {
                 world.hosts[host].disk.is_full = true;

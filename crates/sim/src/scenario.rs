@@ -3,6 +3,7 @@
 
 use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
 use torc_core::id::BucketId;
+use torc_core::limits::RUNNING_MAX_DEFAULT;
 use torc_core::quorum::QuorumSize;
 
 use crate::chance::Chance;
@@ -36,6 +37,8 @@ pub enum FaultKind {
     FailingSync,
     /// Syncs take long.
     SlowSync,
+    /// Everything that a host says or is told takes long, although it lives: slow and not dead.
+    SlowPeer,
     /// Free space is under the watermark.
     DiskFull,
     /// A node is started with another configuration than its peers; nobody but its peers speaks to it.
@@ -112,6 +115,8 @@ pub struct Scenario {
     pub drift_ppm_max: u64,
     /// Clients.
     pub load: LoadPlan,
+    /// Requests that a node runs at a time; fewer than there are clients in some runs.
+    pub running_max: usize,
     /// What may happen.
     pub faults: Vec<FaultKind>,
     /// The host whose disk may be replaced by an older copy.
@@ -130,7 +135,12 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 1);
         let nodes = chance.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]);
-        let faults = draw_faults(&mut chance);
+        let mut faults = draw_faults(&mut chance);
+        // Of its own, so that it moves nothing else.
+        let mut overload = Chance::new(seed, 6);
+        if !faults.is_empty() && overload.percent(25) {
+            faults.push(FaultKind::SlowPeer);
+        }
         let is_calm = faults.is_empty();
         let network = draw_network(&mut chance, is_calm);
         let victim = chance.percent(35).then(|| chance.index(nodes));
@@ -165,6 +175,7 @@ impl Scenario {
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
             },
+            running_max: overload.pick(&[RUNNING_MAX_DEFAULT, RUNNING_MAX_DEFAULT, 4, 2, 1]),
             fault_gap_us: if victim.is_some() {
                 chance.pick(&[(20_000, 200_000), (50_000, 600_000), (200_000, 4_000_000)])
             } else {

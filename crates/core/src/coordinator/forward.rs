@@ -24,6 +24,8 @@ pub struct Forward {
     n: u8,
     /// A home may have run it.
     may_have_run: bool,
+    /// This node is a home itself, and merely slow.
+    may_run_here: bool,
     last_refusal: Option<Refusal>,
 }
 
@@ -32,7 +34,10 @@ impl Forward {
     pub fn start(meta: Meta, mut command: Command, homes: &[Home], site: &mut Site) -> Option<Self> {
         fix_expiry(&mut command, site);
         let others = homes.iter().map(|home| home.node).filter(|&node| node != site.id);
-        let candidates: VecDeque<NodeId> = others.filter(|&node| site.peers.is_up(node)).collect();
+        let mut candidates: Vec<NodeId> = others.filter(|&node| site.peers.is_up(node)).collect();
+        // Those that say that they are slow come last, in their order.
+        candidates.sort_by_key(|&node| site.circuits.says_slow(node));
+        let candidates = VecDeque::from(candidates);
         let n = homes.len() as u8;
         let refusal = if site.health.full {
             Refusal::DiskFull
@@ -41,6 +46,7 @@ impl Forward {
         };
         let is_home = homes.iter().any(|home| home.node == site.id);
         let last_refusal = (is_home && !site.can_mint(&command)).then_some(refusal);
+        let may_run_here = is_home && site.is_merely_slow(&command);
         let mut op = Self {
             meta,
             command,
@@ -48,6 +54,7 @@ impl Forward {
             at: site.id,
             n,
             may_have_run: false,
+            may_run_here,
             last_refusal,
         };
         (op.send_next(site) == Progress::Continue).then_some(op)
@@ -93,6 +100,7 @@ impl Forward {
             | Event::Wrote(..)
             | Event::Changed(_)
             | Event::LockGranted
+            | Event::Hedge
             | Event::Child(..) => Progress::Continue,
         }
     }
@@ -128,6 +136,9 @@ impl Forward {
         }
         if self.may_have_run {
             self.fail_silent(site)
+        } else if self.may_run_here {
+            site.begin_here(self.meta.origin, self.command.clone(), self.meta.deadline);
+            Progress::Done
         } else {
             self.fail_refused(site)
         }

@@ -49,7 +49,12 @@ impl Inspect {
             Event::Read(from, _, answer) => self.note(from, Some(answer)),
             Event::Refused(from, _) | Event::PeerDown(from) => self.note(from, None),
             Event::Deadline => return self.finish(site),
-            Event::Wrote(..) | Event::Changed(_) | Event::Forwarded(..) | Event::LockGranted | Event::Child(..) => {}
+            Event::Wrote(..)
+            | Event::Changed(_)
+            | Event::Forwarded(..)
+            | Event::LockGranted
+            | Event::Hedge
+            | Event::Child(..) => {}
         }
         if self.answers.len() == self.plan.homes.len() {
             self.finish(site)

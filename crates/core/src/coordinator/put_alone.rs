@@ -51,6 +51,7 @@ impl PutAlone {
             | Event::Refused(..)
             | Event::PeerDown(_)
             | Event::LockGranted
+            | Event::Hedge
             | Event::Child(..) => return Progress::Continue,
         };
         site.finish(Origin::Client(self.request), outcome);

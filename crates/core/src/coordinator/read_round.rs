@@ -4,6 +4,8 @@
 //! ```text
 //! ask all homes ──r counted──▶ (strict: too few homes hold it ──write back──▶) ready ──all answered──▶ repair
 //! ```
+//!
+//! Homes that are slow are held back while the others are enough; one is asked after all if these take long (a hedge).
 
 use std::sync::Arc;
 
@@ -15,12 +17,13 @@ use crate::causality::{LwwRecord, Record, SiblingsRecord};
 use crate::coordinator::{Event, Meta};
 use crate::id::{BucketId, NodeId, PartitionId};
 use crate::key::RecordKey;
+use crate::limits::HOLD_BACK_MS_MAX;
 use crate::message::{ReadAnswer, ReadWant, Refusal, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause};
 use crate::quorum::{Home, Need, Tally, Verdict};
 use crate::site::Site;
-use crate::time::{Hlc, Wall};
+use crate::time::{Hlc, Time, Wall};
 
 /// Records to send to a home.
 type Records = Vec<(RecordKey, Arc<Record>)>;
@@ -87,10 +90,23 @@ pub struct ReadRound {
     /// What stand-ins may be asked for, until they are.
     kept: Option<Vec<RecordKey>>,
     write_back: Option<Box<WriteBack>>,
+    /// What was not asked of slow homes yet.
+    held_back: Option<Box<HeldBack>>,
+}
+
+/// Homes that a round has not asked, because the others are enough.
+#[derive(Debug)]
+struct HeldBack {
+    homes: SmallVec<[NodeId; 3]>,
+    want: ReadWant,
+    /// When the budget no longer matters.
+    called_at: Time,
+    /// Asked by a hedge, and not answered yet.
+    hedged: Option<NodeId>,
 }
 
 impl ReadRound {
-    /// Asks every reachable home; the others have failed already.
+    /// Asks every reachable home but the slow ones, if the others are enough; the unreachable have failed already.
     #[must_use]
     pub fn start(meta: Meta, homes: &[Home], need: Need, want: &ReadWant, strict: bool, site: &mut Site) -> Self {
         let mut tally = Tally::new(homes, need);
@@ -110,6 +126,7 @@ impl ReadRound {
             ReadWant::Records(_) | ReadWant::Range { .. } => None,
         };
         let is_short = ask.len() < homes.len();
+        let held_back = hold_back(&mut ask, &tally, want, meta, site);
         site.ask_reads(&ask, meta.id, attempt, want);
         let mut round = Self {
             meta,
@@ -120,6 +137,7 @@ impl ReadRound {
             strict,
             kept,
             write_back: None,
+            held_back,
         };
         if is_short {
             round.ask_stand_ins(site);
@@ -144,9 +162,10 @@ impl ReadRound {
     /// Hands over an event and says where the round stands. Events that are none of its business change nothing.
     pub fn on(&mut self, event: Event, site: &mut Site) -> RoundState {
         match event {
-            Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer),
+            Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer, site),
             Event::Refused(from, reason) => self.on_refused(from, reason, site),
             Event::PeerDown(node) => self.on_failed(node, site),
+            Event::Hedge => self.hedge(site),
             // A write-back has its round's number: an operation of several rounds must not count a late answer.
             Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_written_back(from, &result),
             Event::Deadline => return RoundState::Failed(self.deadline()),
@@ -157,7 +176,51 @@ impl ReadRound {
             | Event::LockGranted
             | Event::Child(..) => {}
         }
+        self.call_if_needed(site);
         self.state(site)
+    }
+
+    /// The homes that were asked take long: one more is asked, as the budget allows.
+    fn hedge(&mut self, site: &mut Site) {
+        if self.verdict() != Verdict::Pending {
+            return;
+        }
+        let Some(held_back) = &mut self.held_back else { return };
+        let now = site.now.time;
+        if now >= held_back.called_at {
+            self.call_all(site);
+            return;
+        }
+        let called_at = held_back.called_at;
+        let home = held_back.homes.first().copied();
+        if let Some(home) = home
+            && site.hedging.take()
+        {
+            held_back.homes.remove(0);
+            held_back.hedged = Some(home);
+            site.ask_reads(&[home], self.meta.id, self.attempt, &held_back.want);
+        }
+        if !held_back.homes.is_empty() {
+            site.hedges.insert(called_at, self.meta.id);
+        }
+    }
+
+    /// Others have failed, so that what was held back is needed.
+    fn call_if_needed(&mut self, site: &mut Site) {
+        let Some(held_back) = &self.held_back else { return };
+        let mut without = self.tally.clone();
+        held_back.homes.iter().for_each(|&home| without.fail(home));
+        if !held_back.homes.is_empty() && without.verdict() == Verdict::Unreachable {
+            self.call_all(site);
+        }
+    }
+
+    fn call_all(&mut self, site: &mut Site) {
+        if let Some(held_back) = &mut self.held_back {
+            let homes = std::mem::take(&mut held_back.homes);
+            site.hedging.stats.called += homes.len() as u64;
+            site.ask_reads(&homes, self.meta.id, self.attempt, &held_back.want);
+        }
     }
 
     /// Where the round stands; starts the write-back when a strict answer needs one.
@@ -223,10 +286,11 @@ impl ReadRound {
         merged
     }
 
-    /// True once every home has answered or failed.
+    /// True once every home that was asked has answered or failed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tally.is_complete()
+        let is_held_back = |node: NodeId| self.held_back.as_ref().is_some_and(|held| held.homes.contains(&node));
+        self.tally.waiting().all(is_held_back)
     }
 
     /// True if this home's answer counts.
@@ -299,9 +363,15 @@ impl ReadRound {
         self.tally.verdict()
     }
 
-    fn on_answer(&mut self, from: NodeId, answer: ReadAnswer) {
+    fn on_answer(&mut self, from: NodeId, answer: ReadAnswer, site: &mut Site) {
         if !self.tally.waiting().any(|node| node == from) {
             return;
+        }
+        if let Some(held_back) = &self.held_back
+            && held_back.hedged == Some(from)
+            && self.tally.verdict() == Verdict::Pending
+        {
+            site.hedging.stats.won += 1;
         }
         let rebuilding = answer.rebuilding && !active(Mutant::RebuildingCounts);
         let keeps_nothing = self.tally.is_stand_in(from) && answer.records.is_empty();
@@ -408,6 +478,42 @@ impl ReadRound {
             None => (self.tally.needed(), self.tally.answered(), self.tally.n()),
         }
     }
+}
+
+/// Takes the slow homes out of those to ask, if the others are enough.
+fn hold_back(
+    ask: &mut SmallVec<[NodeId; 3]>,
+    tally: &Tally,
+    want: &ReadWant,
+    meta: Meta,
+    site: &mut Site,
+) -> Option<Box<HeldBack>> {
+    if ask.iter().all(|&node| node == site.id) {
+        return None;
+    }
+    let now = site.now.time;
+    let mut homes: SmallVec<[NodeId; 3]> = SmallVec::new();
+    for &node in ask.iter() {
+        if site.circuits.is_avoided(node, now) {
+            homes.push(node);
+        }
+    }
+    let mut without = tally.clone();
+    homes.iter().for_each(|&home| without.fail(home));
+    if homes.is_empty() || without.verdict() == Verdict::Unreachable {
+        site.hedging.on_read(false);
+        return None;
+    }
+    site.hedging.on_read(true);
+    ask.retain(|node| !homes.contains(node));
+    let patience_us = site.circuits.patience_us(ask);
+    site.hedges.insert(Time(now.0 + patience_us), meta.id);
+    Some(Box::new(HeldBack {
+        homes,
+        want: want.clone(),
+        called_at: now.plus_ms(HOLD_BACK_MS_MAX),
+        hedged: None,
+    }))
 }
 
 fn empty_record(key: &RecordKey, site: &Site) -> Option<Arc<Record>> {

@@ -108,6 +108,7 @@ impl Spread {
             | Event::Changed(_)
             | Event::Forwarded(..)
             | Event::LockGranted
+            | Event::Hedge
             | Event::Child(..) => {}
         }
         self.state()

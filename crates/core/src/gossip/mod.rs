@@ -37,6 +37,8 @@ pub const PERIOD_MS: u64 = 1_000;
 /// this what large clusters know of a member would be ever older.
 const FANOUT_MIN: usize = 3;
 const MEMBERS_A_FANOUT: usize = 400;
+/// Members that are told at once of what can't wait for a period; the others hear of it by gossip.
+const ANNOUNCED_MAX: usize = 64;
 /// The share of comparisons that are expected to come to an end, although each takes three messages.
 const EXCHANGES_DONE: f64 = 0.65;
 /// A node whose period begins later than this stood still.
@@ -275,6 +277,17 @@ impl Gossip {
         self.judge_suspects(now);
         self.send_probes(now);
         self.send_digests(now);
+    }
+
+    /// Says at once how busy this node is, to those that it can.
+    pub fn announce(&mut self, load: Load, now: Time) {
+        self.table.beat(load);
+        let own = self.table.own();
+        let can_hear = |&index: &usize| index != own && self.connected[index];
+        let targets: Vec<usize> = (0..self.table.len()).filter(can_hear).take(ANNOUNCED_MAX).collect();
+        if !targets.is_empty() {
+            self.send_digest(&targets, now);
+        }
     }
 
     /// Calls those dead that two failed to reach, or that nobody else can be asked about.

@@ -8,11 +8,13 @@ use crate::gossip::Output;
 use crate::gossip::member::Load;
 use crate::id::NodeId;
 use crate::message::Message;
+use crate::storage::StoreHealth;
 
 impl Node {
     /// A connection came up or went away.
     pub(super) fn on_peer(&mut self, node: NodeId, up: bool) {
         self.site.peers.set_connected(node, up);
+        self.site.circuits.on_connection(node, self.site.now.time);
         self.gossip.on_connection(node, up, self.site.now.time);
         if up {
             self.boots.greet(node, &mut self.site);
@@ -34,7 +36,25 @@ impl Node {
             self.gossip.raise_boot(self.boots.incarnation());
             let load = self.load();
             self.gossip.on_tick(load, now);
+            let peers: Vec<NodeId> = self.site.peers.connected().collect();
+            peers.into_iter().for_each(|peer| self.note_load(peer));
         }
+    }
+
+    /// The store's health is another. A node whose syncs have become slow says so at once: the others must not wait for it
+    /// until its next turn to speak.
+    pub(super) fn on_health(&mut self, health: StoreHealth) {
+        let was_slow = std::mem::replace(&mut self.site.health, health).slow;
+        if health.slow != was_slow {
+            let load = self.load();
+            self.gossip.announce(load, self.site.now.time);
+        }
+    }
+
+    /// What a peer has said of itself steers who is asked to read, and who to sign.
+    pub(super) fn note_load(&mut self, node: NodeId) {
+        let is_slow = self.gossip.state(node).is_some_and(|state| state.load.slow);
+        self.site.circuits.set_slow(node, is_slow);
     }
 
     /// What gossip says of this node.

@@ -65,9 +65,12 @@ impl Node {
                 self.read(asker, read.want);
             }
             Message::Write(write) => self.on_write(from, write),
-            Message::ReadReply(reply) => self
-                .site
-                .notify(reply.op, Event::Read(from, reply.attempt, reply.answer)),
+            Message::ReadReply(reply) => {
+                let now = self.site.now.time;
+                self.site.circuits.on_answer(from, reply.op, reply.attempt, now);
+                self.site
+                    .notify(reply.op, Event::Read(from, reply.attempt, reply.answer));
+            }
             Message::WriteReply(reply) => {
                 if !self.hints.on_reply(from, &reply, &mut self.site) {
                     self.site
@@ -80,6 +83,7 @@ impl Node {
                 if let Some(op) = refused.op
                     && !self.hints.on_refused(from, op, self.site.now.time)
                 {
+                    self.site.circuits.on_refused(from, op, self.site.now.time);
                     self.rebuild.on_refused(from, op);
                     self.site.notify(op, Event::Refused(from, refused.reason));
                 }
@@ -110,7 +114,10 @@ impl Node {
                 if self.rebuild.on_page(from, &reply, &mut self.site) {
                     self.site.stats.rebuilt_records += reply.records.len() as u64;
                     self.replica.merge_rebuilt(reply.records, &mut self.site);
-                    self.go_on_rebuilding();
+                    // While clients wait, a page every half second is enough.
+                    if !self.admission.is_pressed(self.site.now.time) {
+                        self.go_on_rebuilding();
+                    }
                 }
             }
             Message::Pulse => {}
@@ -118,6 +125,7 @@ impl Node {
             Message::Gossip(talk) => {
                 self.site.stats.gossip_messages += 1;
                 self.gossip.on_talk(from, talk, self.site.now.time);
+                self.note_load(from);
             }
         }
     }
@@ -203,15 +211,19 @@ impl Node {
             | Command::Inspect(_)
             | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
         }
-        .map(|plan| plan.homes.iter().any(|home| home.node == self.site.id));
+        .map(|plan| {
+            let is_home = plan.homes.iter().any(|home| home.node == self.site.id);
+            is_home.then(|| self.site.can_sign(&forward.command, &plan.homes))
+        });
         let reason = match refusal {
-            Ok(false) => Some(Refusal::NotHome),
-            Ok(true) if self.site.can_mint(&forward.command) => None,
-            Ok(true) if self.site.health.full => Some(Refusal::DiskFull),
-            Ok(true) => Some(Refusal::CannotMint),
+            Ok(None) => Some(Refusal::NotHome),
+            Ok(Some(true)) => None,
+            Ok(Some(false)) if self.site.health.full => Some(Refusal::DiskFull),
+            Ok(Some(false)) => Some(Refusal::CannotMint),
             // Its checks fail: run it, so that the client is told which.
             Err(_) => None,
         };
+        let reason = reason.or_else(|| (!self.admission.enter_forwarded()).then_some(Refusal::Busy));
         if let Some(reason) = reason {
             self.site.refuse(from, Some(forward.op), reason);
             return;

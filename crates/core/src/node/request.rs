@@ -19,8 +19,10 @@ impl Node {
     /// A step with `Input::Request`, whose records `storage` may have at hand.
     pub fn request(&mut self, now: Now, request: Request, storage: &mut impl AtHand, out: &mut Outbox) {
         self.enter(now, out);
-        self.site.stats.requests += 1;
-        let Request { id, command } = request;
+        let Some(Request { id, command }) = self.admit(request) else {
+            self.leave(out);
+            return;
+        };
         let deadline = self.deadline_of(&command);
         let is_begun = match &command {
             Command::Put(put) => self.site.can_mint(&command) && self.put_alone(id, put, deadline, storage).is_some(),

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::Node;
+use crate::admission::AdmissionView;
 use crate::background::Background;
+use crate::circuit::CircuitView;
 use crate::entropy::schedule::EntropyProgress;
 use crate::gossip::member::Load;
+use crate::hedging::HedgeStats;
 use crate::hints::Hints;
 use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
@@ -70,6 +73,23 @@ impl Node {
         &self.site.stats
     }
 
+    /// Who runs and who waits.
+    #[must_use]
+    pub fn admission(&self) -> AdmissionView {
+        self.admission.view(self.site.now.time)
+    }
+
+    /// How each peer answers reads.
+    pub fn circuits(&self) -> impl Iterator<Item = (NodeId, CircuitView)> + '_ {
+        self.site.circuits.views()
+    }
+
+    /// What became of reads that held a home back.
+    #[must_use]
+    pub fn hedging(&self) -> HedgeStats {
+        self.site.hedging.stats
+    }
+
     /// How background work goes.
     #[must_use]
     pub fn background(&self) -> &Background {
@@ -109,7 +129,10 @@ impl Node {
     /// Operations, replica jobs and locks in flight: zero on an idle node.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.operations.len() + self.replica.in_flight() + self.site.locks.len()
+        self.operations.len()
+            + self.admission.view(self.site.now.time).waiting
+            + self.replica.in_flight()
+            + self.site.locks.len()
     }
 
     /// Operations that this node coordinates now.

@@ -5,4 +5,5 @@ mod at_once;
 mod boots;
 mod cluster;
 mod damage;
+mod overload;
 mod stories;

@@ -46,6 +46,9 @@ pub struct FaultSet {
     /// Pretended free space.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// Client requests that run at a time, in place of what the configuration says: capacity made small.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_max: Option<u32>,
 }
 
 impl FaultSet {
@@ -100,6 +103,8 @@ impl FaultSet {
             "'fsync_ms' says how slow \"fsync\":\"slow\" is; it means nothing with another".to_owned()
         } else if self.fsync_ms.is_some_and(|ms| ms > FAULT_MS_MAX) {
             format!("'fsync_ms' can be 0 to {FAULT_MS_MAX}")
+        } else if self.running_max == Some(0) {
+            "'running_max' is 0; it can be 1 or more".to_owned()
         } else {
             return Ok(());
         };

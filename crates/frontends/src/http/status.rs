@@ -115,6 +115,16 @@ pub struct QueuesView {
     pub operations: u64,
     /// And how many there can be.
     pub operations_max: u64,
+    /// Client requests that run now.
+    pub running: u64,
+    /// And how many may (`limits.running_max`).
+    pub running_max: u64,
+    /// Client requests that wait their turn.
+    pub waiting: u64,
+    /// How long the first of them has waited, in milliseconds.
+    pub waiting_ms: u64,
+    /// Requests turned away since the start.
+    pub shed: u64,
     /// Commits handed to the store and not yet durable.
     pub commits: u64,
     /// Client connections.
@@ -132,6 +142,14 @@ pub struct PeerQueue {
     pub up: bool,
     /// Bytes waiting to be sent.
     pub bytes: u64,
+    /// `closed`: reads ask it; `open` and `probing`: they avoid it while others are enough.
+    pub circuit: &'static str,
+    /// Nineteen of twenty reads are answered sooner, in microseconds.
+    pub read_p95_us: u64,
+    /// Reads that may be in flight to it.
+    pub reads_max: u64,
+    /// It says of itself that its syncs are slow.
+    pub says_slow: bool,
 }
 
 /// The store.

@@ -193,6 +193,18 @@ pub const FIELDS: &[Field] = &[
         "A client connection that says nothing for so long is closed; 0: never",
     ),
     field(
+        "limits.running_max",
+        Kind::Number(1, 65_536),
+        "4096",
+        "Client requests that run at a time; more wait their turn",
+    ),
+    field(
+        "limits.waiting_ms_max",
+        Kind::Number(1, 60_000),
+        "500",
+        "The longest that a client request waits its turn, in milliseconds; then it is answered busy",
+    ),
+    field(
         "limits.peer_queue_bytes_max",
         Kind::Size(1 << 20, 64 * GIB),
         "64MiB",

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use torc_core::admission::AdmissionLimits;
+use torc_core::limits::{RUNNING_MAX_DEFAULT, WAITING_MS_MAX_DEFAULT};
 
 pub use cluster::{BucketConfig, MemberConfig};
 pub use layers::Layers;
@@ -85,6 +87,8 @@ pub struct LimitsConfig {
     pub output_bytes_max: ByteSize,
     pub in_flight_bytes_max: ByteSize,
     pub idle_seconds_max: u64,
+    pub running_max: usize,
+    pub waiting_ms_max: u64,
     pub peer_queue_bytes_max: ByteSize,
 }
 
@@ -95,6 +99,8 @@ impl Default for LimitsConfig {
             output_bytes_max: ByteSize(64 << 20),
             in_flight_bytes_max: ByteSize(256 << 20),
             idle_seconds_max: 3_600,
+            running_max: RUNNING_MAX_DEFAULT,
+            waiting_ms_max: WAITING_MS_MAX_DEFAULT,
             peer_queue_bytes_max: ByteSize(64 << 20),
         }
     }
@@ -130,6 +136,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many client requests run at a time, and how long others may wait.
+    #[must_use]
+    pub fn admission(&self) -> AdmissionLimits {
+        AdmissionLimits {
+            running_max: self.limits.running_max,
+            waiting_ms_max: self.limits.waiting_ms_max,
+        }
+    }
+
     /// Makes a configuration of the layers.
     ///
     /// # Errors

@@ -1,7 +1,10 @@
 //! What a node answers by itself: the documents about the cluster and this node, readiness, metrics, faults.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use torc_core::background::Work;
+use torc_core::circuit::CircuitState;
 use torc_core::limits::HINTS_BYTES_MAX;
 use torc_core::limits::OPERATIONS_MAX;
 use torc_core::liveness::Liveness as CoreLiveness;
@@ -173,11 +176,17 @@ fn status(shell: &Shell) -> StatusView {
             .map_or_else(String::new, |bucket| bucket.name.to_string()),
         share_done,
     });
+    let circuits: BTreeMap<_, _> = node.circuits().collect();
     let peers = engine.links.stats().map(|(peer, up, _, bytes)| PeerQueue {
         node: name(&shell.ring, peer),
         up,
         bytes: bytes as u64,
+        circuit: circuits.get(&peer).map_or("closed", |circuit| circuit.state.name()),
+        read_p95_us: circuits.get(&peer).map_or(0, |circuit| circuit.p95_us),
+        reads_max: circuits.get(&peer).map_or(0, |circuit| circuit.limit as u64),
+        says_slow: circuits.get(&peer).is_some_and(|circuit| circuit.says_slow),
     });
+    let admission = node.admission();
     StatusView {
         name: shell.config.name.clone(),
         hints: hints(shell, &engine),
@@ -189,6 +198,11 @@ fn status(shell: &Shell) -> StatusView {
         queues: QueuesView {
             operations: node.operations_in_flight() as u64,
             operations_max: OPERATIONS_MAX as u64,
+            running: admission.running as u64,
+            running_max: admission.limits.running_max as u64,
+            waiting: admission.waiting as u64,
+            waiting_ms: admission.oldest_ms,
+            shed: admission.stats.shed.iter().sum(),
             commits: store.queue_depth,
             connections: shell.clients.open() as u64,
             peers: peers.collect(),
@@ -242,6 +256,22 @@ fn warnings(shell: &Shell) -> Vec<String> {
     }
     if health.slow {
         warnings.push("syncs are slow: other homes sign this node's writes while they can".into());
+    }
+    if engine.node().admission().waiting > 0 {
+        warnings.push("clients wait for their turn, and those that wait too long are turned away: see queues".into());
+    }
+    for (peer, circuit) in engine.node().circuits() {
+        if circuit.says_slow {
+            let peer = name(&shell.ring, peer);
+            warnings.push(format!(
+                "node '{peer}' says that its syncs are slow: reads and signing avoid it"
+            ));
+        } else if circuit.state == CircuitState::Open {
+            warnings.push(format!(
+                "node '{}' answers no reads: they avoid it while others are enough",
+                name(&shell.ring, peer)
+            ));
+        }
     }
     let copies = shell.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
     let effective = shell.ring.effective_n(copies);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use torc_core::admission::AdmissionLimits;
 use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Command, Options, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
@@ -43,6 +44,7 @@ pub struct Engine {
     now: Now,
     bytes_in_flight: usize,
     bytes_in_flight_max: usize,
+    shed_for_bytes: u64,
     slow_us: u64,
     armed: Time,
     rearm: Rc<Notify>,
@@ -65,6 +67,7 @@ impl Engine {
             now: clock.now(),
             bytes_in_flight: 0,
             bytes_in_flight_max: settings.bytes_in_flight_max,
+            shed_for_bytes: 0,
             slow_us: settings.slow_ms.saturating_mul(1_000),
             armed: Time::NEVER,
             rearm: Rc::default(),
@@ -118,6 +121,7 @@ impl Engine {
                 retry_after_ms: RETRY_AFTER_MS,
             });
             self.measures.turned_away(operation);
+            self.shed_for_bytes += 1;
             waiter.answer(Outcome::Failed(failure));
             return;
         }
@@ -148,6 +152,11 @@ impl Engine {
     /// An operator changes how background work goes.
     pub fn control(&mut self, work: Work, change: PaceChange) {
         self.step(Input::Control { work, change });
+    }
+
+    /// Changes how many client requests run at a time.
+    pub fn set_admission(&mut self, limits: AdmissionLimits) {
+        self.node.set_admission(limits);
     }
 
     /// A store effect is answered.
@@ -215,6 +224,11 @@ impl Engine {
     /// Payload bytes of the client requests in flight.
     pub fn bytes_in_flight(&self) -> usize {
         self.bytes_in_flight
+    }
+
+    /// Requests turned away because those in flight were too many bytes.
+    pub fn shed_for_bytes(&self) -> u64 {
+        self.shed_for_bytes
     }
 
     /// Ends the node's life: the marker of a clean stop is written only if nothing was in flight.

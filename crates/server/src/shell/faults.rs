@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use torc_core::admission::AdmissionLimits;
 use torc_core::id::NodeId;
 use torc_frontends::http::{FaultSet, FsyncFault, Problem};
 use torc_store::FsyncFault as StoreFault;
@@ -27,6 +28,11 @@ pub fn set(shell: &Shell, faults: FaultSet) -> Result<(), Problem> {
         delay_ms: (most > 0).then_some((u64::from(least), u64::from(most))),
     };
     let mut engine = shell.engine.borrow_mut();
+    let usual = shell.config.admission();
+    engine.set_admission(AdmissionLimits {
+        running_max: faults.running_max.map_or(usual.running_max, |most| most as usize),
+        ..usual
+    });
     engine.links.set_faults(links);
     let disk = engine.store().faults();
     disk.set_fsync(match faults.fsync {

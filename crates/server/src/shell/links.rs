@@ -1,21 +1,34 @@
 //! The way to each peer: which have a connection, what waits to be sent, and the faults that tests ask for.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
 use torc_core::id::NodeId;
-use torc_core::message::Envelope;
+use torc_core::message::{Envelope, Urgency};
 use torc_core::random::Random;
 use torc_core::wire::encode_frame;
 
-/// What waits to be written to one connection. A turn's messages pile up here and leave in one write.
+/// What is written at once: a more urgent message waits for no more than this.
+const SEGMENT_BYTES: usize = 128 << 10;
+
+/// Whole frames of one urgency, in order.
+#[derive(Debug, Default)]
+struct Lane {
+    segments: VecDeque<BytesMut>,
+    bytes: usize,
+}
+
+/// What waits to be written to one connection. A turn's messages pile up here and leave in one write, the urgent ones
+/// first.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    queue: RefCell<BytesMut>,
+    lanes: RefCell<[Lane; Urgency::COUNT]>,
+    /// A buffer that was written, for the next segment.
+    spare: RefCell<Option<BytesMut>>,
     written: Notify,
     closed: Cell<bool>,
 }
@@ -27,9 +40,9 @@ impl Outgoing {
             if self.closed.get() {
                 return None;
             }
-            let queue = std::mem::take(&mut *self.queue.borrow_mut());
-            if !queue.is_empty() {
-                return Some(queue);
+            let next = self.take();
+            if next.is_some() {
+                return next;
             }
             self.written.notified().await;
         }
@@ -38,11 +51,37 @@ impl Outgoing {
     /// Gives back a buffer that was written, so that it is used again.
     pub fn recycle(&self, mut buffer: BytesMut) {
         const KEPT_BYTES_MAX: usize = 256 << 10;
-        let mut queue = self.queue.borrow_mut();
-        if queue.capacity() == 0 && buffer.capacity() <= KEPT_BYTES_MAX {
+        if buffer.capacity() <= KEPT_BYTES_MAX {
             buffer.clear();
-            *queue = buffer;
+            *self.spare.borrow_mut() = Some(buffer);
         }
+    }
+
+    /// What is to be written next: the most urgent, and of the others what fits into the same write.
+    fn take(&self) -> Option<BytesMut> {
+        let mut next: Option<BytesMut> = None;
+        for lane in self.lanes.borrow_mut().iter_mut() {
+            while let Some(segment) = lane.segments.front() {
+                match &mut next {
+                    Some(next) if next.len() + segment.len() > SEGMENT_BYTES => break,
+                    Some(next) => {
+                        next.extend_from_slice(segment);
+                        lane.bytes -= segment.len();
+                        lane.segments.pop_front();
+                    }
+                    None => {
+                        lane.bytes -= segment.len();
+                        next = lane.segments.pop_front();
+                    }
+                }
+            }
+        }
+        next
+    }
+
+    /// Bytes that wait.
+    fn len(&self) -> usize {
+        self.lanes.borrow().iter().map(|lane| lane.bytes).sum()
     }
 
     fn close(&self) {
@@ -50,14 +89,24 @@ impl Outgoing {
         self.written.notify_one();
     }
 
-    fn push(&self, frame: &[u8]) -> usize {
-        let mut queue = self.queue.borrow_mut();
-        let was_empty = queue.is_empty();
-        queue.extend_from_slice(frame);
+    fn push(&self, frame: &[u8], urgency: Urgency) -> usize {
+        let was_empty = self.len() == 0;
+        let mut lanes = self.lanes.borrow_mut();
+        let lane = &mut lanes[urgency as usize];
+        match lane.segments.back_mut() {
+            Some(last) if last.len() < SEGMENT_BYTES => last.extend_from_slice(frame),
+            Some(_) | None => {
+                let mut segment = self.spare.borrow_mut().take().unwrap_or_default();
+                segment.extend_from_slice(frame);
+                lane.segments.push_back(segment);
+            }
+        }
+        lane.bytes += frame.len();
+        drop(lanes);
         if was_empty {
             self.written.notify_one();
         }
-        queue.len()
+        self.len()
     }
 }
 
@@ -173,6 +222,7 @@ impl Links {
             tracing::error!(%error, "a message could not be sent");
             return;
         }
+        let urgency = envelope.message.urgency();
         for node in to {
             if self.is_lost(*node) {
                 continue;
@@ -190,9 +240,9 @@ impl Links {
                 let (outgoing, frame) = (Rc::clone(outgoing), self.scratch.clone());
                 tokio::task::spawn_local(async move {
                     tokio::time::sleep(delay).await;
-                    outgoing.push(&frame);
+                    outgoing.push(&frame, urgency);
                 });
-            } else if outgoing.push(&self.scratch) > self.queue_bytes_max {
+            } else if outgoing.push(&self.scratch, urgency) > self.queue_bytes_max {
                 tracing::warn!(
                     peer = node.0,
                     limit_bytes = self.queue_bytes_max,
@@ -217,10 +267,7 @@ impl Links {
     /// Every peer: whether it has a connection, its counters, and its unsent bytes.
     pub fn stats(&self) -> impl Iterator<Item = (NodeId, bool, LinkStats, usize)> {
         self.links.iter().map(|(&node, link)| {
-            let queued = link
-                .outgoing
-                .as_ref()
-                .map_or(0, |outgoing| outgoing.queue.borrow().len());
+            let queued = link.outgoing.as_ref().map_or(0, |outgoing| outgoing.len());
             (node, link.outgoing.is_some(), link.stats, queued)
         })
     }
@@ -228,5 +275,47 @@ impl Links {
     fn is_lost(&mut self, node: NodeId) -> bool {
         let LinkFaults { cut, drop, .. } = &self.faults;
         cut.contains(&node) || (*drop > 0.0 && self.random.below(1_000_000) < (drop * 1e6) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(outgoing: &Outgoing) -> Vec<u8> {
+        let mut written = Vec::new();
+        while outgoing.len() > 0 {
+            let next = std::pin::pin!(outgoing.next());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match next.poll(&mut context) {
+                std::task::Poll::Ready(Some(segment)) => written.extend_from_slice(&segment),
+                other => panic!("{other:?}"),
+            }
+        }
+        written
+    }
+
+    #[test]
+    fn what_nodes_say_of_themselves_leaves_before_client_work_and_that_before_repair() {
+        let outgoing = Outgoing::default();
+        outgoing.push(b"repair", Urgency::Background);
+        outgoing.push(b"client ", Urgency::Client);
+        outgoing.push(b"more ", Urgency::Client);
+        outgoing.push(b"gossip ", Urgency::Control);
+        assert_eq!(outgoing.len(), 25);
+        assert_eq!(drain(&outgoing), b"gossip client more repair");
+    }
+
+    #[test]
+    fn a_frame_is_never_torn_by_a_more_urgent_one() {
+        let outgoing = Outgoing::default();
+        let large = vec![1_u8; 3 * SEGMENT_BYTES];
+        outgoing.push(&large, Urgency::Client);
+        outgoing.push(&[2; 10], Urgency::Client);
+        outgoing.push(&[3; 5], Urgency::Control);
+        let written = drain(&outgoing);
+        assert_eq!(&written[..5], &[3; 5]);
+        assert_eq!(&written[5..5 + large.len()], &large[..]);
+        assert_eq!(&written[5 + large.len()..], &[2; 10]);
     }
 }

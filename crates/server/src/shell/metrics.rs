@@ -1,6 +1,8 @@
 //! What `/metrics` says, gathered when it is scraped.
 
+use torc_core::admission::ShedReason;
 use torc_core::background::{Pace, Work};
+use torc_core::circuit::{CircuitState, CircuitView};
 use torc_store::{SYNC_BUCKET_BOUNDS_US, StoreStats};
 
 use super::Shell;
@@ -15,6 +17,7 @@ pub fn text(shell: &Shell) -> String {
     let engine = shell.engine.borrow();
     requests(&engine.measures, &mut exposition);
     core(shell, &mut exposition);
+    overload(shell, &mut exposition);
     peers(shell, &mut exposition);
     clients(shell, &mut exposition);
     store(&engine.store().stats(), &mut exposition);
@@ -287,6 +290,130 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
         "torc_rebuild_progress_ratio",
         "Share of a bucket's copy that is rebuilt; no series if all are complete",
         rebuilding.collect(),
+    );
+}
+
+/// Who waits, who is turned away, and which peers are avoided.
+fn overload(shell: &Shell, exposition: &mut Exposition) {
+    let engine = shell.engine.borrow();
+    let node = engine.node();
+    let admission = node.admission();
+    let reasons = ShedReason::ALL.map(|reason| (reason.name(), admission.stats.shed[reason as usize]));
+    let shed = reasons.into_iter().chain([("bytes", engine.shed_for_bytes())]);
+    exposition.counters(
+        "torc_shed",
+        "Requests answered busy, by what there was too much of",
+        shed.map(|(reason, count)| (vec![("reason", reason.to_owned())], count))
+            .collect(),
+    );
+    let hedging = node.hedging();
+    for (name, help, value) in [
+        (
+            "torc_admission_waited",
+            "Client requests that waited before they began",
+            admission.stats.waited,
+        ),
+        ("torc_hedged_reads", "Reads that asked other nodes", hedging.reads),
+        (
+            "torc_hedged_reads_held_back",
+            "Reads that left out a slow home",
+            hedging.held_back,
+        ),
+        (
+            "torc_hedged_requests",
+            "Slow homes asked after the others took too long, at most 5 for 100 reads",
+            hedging.hedges,
+        ),
+        (
+            "torc_hedged_won",
+            "Of these, answers that the read rested on",
+            hedging.won,
+        ),
+        (
+            "torc_hedged_denied",
+            "Hedges that the budget did not allow",
+            hedging.denied,
+        ),
+        (
+            "torc_hedged_called",
+            "Slow homes asked because others failed or a second had passed",
+            hedging.called,
+        ),
+    ] {
+        exposition.counter(name, help, value);
+    }
+    for (name, help, value) in [
+        ("torc_admission_running", "Client requests that run", admission.running),
+        (
+            "torc_admission_running_max",
+            "Client requests that may run at a time",
+            admission.limits.running_max,
+        ),
+        (
+            "torc_admission_forwarded",
+            "Commands of other nodes that run",
+            admission.forwarded,
+        ),
+        (
+            "torc_admission_waiting",
+            "Client requests that wait their turn",
+            admission.waiting,
+        ),
+    ] {
+        exposition.gauge(name, help, value as f64);
+    }
+    exposition.gauge(
+        "torc_admission_oldest_seconds",
+        "How long the first of them has waited",
+        admission.oldest_ms as f64 / 1e3,
+    );
+    exposition.gauge(
+        "torc_background_yielding",
+        "1 while background work goes at an eighth of its bound because clients wait",
+        f64::from(u8::from(admission.is_pressed)),
+    );
+    let of = |value: fn(&CircuitView) -> f64| {
+        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
+        node.circuits().map(labelled).collect::<Vec<_>>()
+    };
+    exposition.gauges(
+        "torc_circuit_open",
+        "1 while reads avoid the peer because it answers none",
+        of(|view| f64::from(u8::from(view.state != CircuitState::Closed))),
+    );
+    exposition.gauges(
+        "torc_circuit_says_slow",
+        "1 while the peer says that its syncs are slow",
+        of(|view| f64::from(u8::from(view.says_slow))),
+    );
+    exposition.gauges(
+        "torc_circuit_reads_in_flight",
+        "Reads that the peer has not answered",
+        of(|view| view.in_flight as f64),
+    );
+    exposition.gauges(
+        "torc_circuit_reads_max",
+        "Reads that may be in flight to the peer",
+        of(|view| view.limit as f64),
+    );
+    exposition.gauges(
+        "torc_circuit_read_p95_seconds",
+        "Nineteen of twenty reads are answered sooner",
+        of(|view| view.p95_us as f64 / 1e6),
+    );
+    let counts = |value: fn(&CircuitView) -> u64| {
+        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
+        node.circuits().map(labelled).collect::<Vec<_>>()
+    };
+    exposition.counters(
+        "torc_circuit_opened",
+        "How often reads began to avoid the peer",
+        counts(|view| view.opened),
+    );
+    exposition.counters(
+        "torc_circuit_avoided_reads",
+        "Reads for which the peer was to be avoided",
+        counts(|view| view.avoided),
     );
 }
 

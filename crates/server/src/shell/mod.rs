@@ -107,7 +107,8 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
         seed,
     };
     let mut out = Outbox::new();
-    let node = Node::new(node_config, boot, clock.now(), &mut out);
+    let mut node = Node::new(node_config, boot, clock.now(), &mut out);
+    node.set_admission(config.admission());
     tracing::info!(
         node = config.name,
         incarnation = node.incarnation(),

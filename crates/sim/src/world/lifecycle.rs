@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use torc_core::admission::AdmissionLimits;
 use torc_core::background::{PaceChange, Work};
 use torc_core::bucket::{Bucket, Catalog, Durability};
 use torc_core::effect::{Input, Outbox};
@@ -65,7 +66,11 @@ impl World {
             seed,
         };
         let mut out = Outbox::new();
-        let node = Node::new(config, boot_state(&image, nonce), this.clock.now(now_us), &mut out);
+        let mut node = Node::new(config, boot_state(&image, nonce), this.clock.now(now_us), &mut out);
+        node.set_admission(AdmissionLimits {
+            running_max: self.scenario.running_max,
+            ..AdmissionLimits::default()
+        });
         let deadline = node.next_deadline();
         this.node = Some(node);
         let boot = this.boot;

@@ -25,6 +25,8 @@ pub struct Network {
     cuts: BTreeSet<(usize, usize)>,
     /// Pairs that can't connect.
     severed: BTreeSet<(usize, usize)>,
+    /// How much longer each host's messages take, in microseconds.
+    slow_us: Vec<u64>,
     chance: Chance,
 }
 
@@ -37,6 +39,7 @@ impl Network {
             ends: vec![vec![End::default(); hosts]; hosts],
             cuts: BTreeSet::new(),
             severed: BTreeSet::new(),
+            slow_us: vec![0; hosts],
             chance: Chance::new(seed, 2),
         }
     }
@@ -47,9 +50,10 @@ impl Network {
         if lost || self.chance.per_mille(self.plan.loss) {
             return Vec::new();
         }
-        let mut arrivals = vec![self.delay_us()];
+        let slow_us = self.slow_us[from] + self.slow_us[to];
+        let mut arrivals = vec![self.delay_us() + slow_us];
         while self.chance.per_mille(self.plan.duplicates) && arrivals.len() < 4 {
-            arrivals.push(self.delay_us());
+            arrivals.push(self.delay_us() + slow_us);
         }
         arrivals
     }
@@ -75,6 +79,11 @@ impl Network {
         self.cuts.remove(&(from, to));
     }
 
+    /// Makes every message from and to a host take so much longer.
+    pub fn slow_down(&mut self, host: usize, more_us: u64) {
+        self.slow_us[host] = more_us;
+    }
+
     /// Keeps two hosts from connecting.
     pub fn sever(&mut self, a: usize, b: usize) {
         self.severed.insert((a.min(b), a.max(b)));
@@ -95,6 +104,7 @@ impl Network {
     pub fn calm(&mut self) {
         self.cuts.clear();
         self.severed.clear();
+        self.slow_us.fill(0);
         self.plan.loss = 0;
         self.plan.duplicates = 0;
         self.plan.tail = 0;

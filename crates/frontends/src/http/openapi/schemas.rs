@@ -359,8 +359,25 @@ fn status() -> Value {
         ],
         &[],
     );
-    let peer = object(&[("node", text()), ("up", truth()), ("bytes", whole())], &[]);
-    let mut queues = wholes(&["operations", "operations_max", "commits", "connections"]);
+    let mut peer = wholes(&["bytes", "read_p95_us", "reads_max"]);
+    peer.extend([
+        ("node", text()),
+        ("up", truth()),
+        ("circuit", text()),
+        ("says_slow", truth()),
+    ]);
+    let peer = object(&peer, &[]);
+    let mut queues = wholes(&[
+        "operations",
+        "operations_max",
+        "running",
+        "running_max",
+        "waiting",
+        "waiting_ms",
+        "shed",
+        "commits",
+        "connections",
+    ]);
     queues.push(("peers", list(&peer)));
     let mut store = wholes(&["bytes", "commits", "syncs"]);
     store.extend([
@@ -424,6 +441,7 @@ fn faults() -> Value {
             ),
             ("fsync", one_of(&["ok", "fail", "lie", "slow"])),
             ("fsync_ms", whole()),
+            ("running_max", whole()),
             ("free_bytes", whole()),
         ],
     )

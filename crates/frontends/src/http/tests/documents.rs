@@ -109,6 +109,10 @@ fn the_shells_documents_are_as_documented() {
         node: "n2".into(),
         up: true,
         bytes: 0,
+        circuit: "closed",
+        read_p95_us: 900,
+        reads_max: 256,
+        says_slow: false,
     });
     held(&status, "Status");
     assert_eq!(HttpReply::healthy().status.as_u16(), 200);
