@@ -17,6 +17,7 @@ mod liveness;
 mod memory;
 mod monitoring;
 mod no_space;
+mod overload;
 mod placement;
 mod quorums;
 mod redis_clients;
