@@ -105,6 +105,7 @@ impl Node {
             housekeeping_at: now.time,
             pulse_at: now.time.plus_ms(PULSE_MS),
         };
+        node.site.trees.restore(&boot.trees);
         let buckets: Vec<Arc<Bucket>> = node.site.catalog.iter().cloned().collect();
         for bucket in buckets {
             if copies::must_rebuild(&bucket, &boot) {

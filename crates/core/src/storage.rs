@@ -275,4 +275,6 @@ pub struct BootState {
     pub scrub: ScrubMemory,
     /// Records kept for other nodes.
     pub hints: Vec<HintMemory>,
+    /// Trees as they were kept by the clean stop that left the marker; empty without.
+    pub trees: Vec<u8>,
 }

@@ -91,7 +91,7 @@ fn main() {
     );
     let absent: Vec<RecordKey> = (KEYS..2 * KEYS).map(key).collect();
     read_all(&mut store, &answers, "first reads of absent keys", &absent);
-    store.stop(None).expect("stops");
+    store.stop(None, b"").expect("stops");
     drop(store);
 
     let (mut store, answers) = open(&dir, 8 << 20);
@@ -110,7 +110,7 @@ fn main() {
         writers,
         Duration::from_secs(seconds),
     );
-    store.stop(None).expect("stops");
+    store.stop(None, b"").expect("stops");
     drop(store);
     std::fs::remove_dir_all(&dir).expect("removes");
 }

@@ -23,6 +23,7 @@ mod scrub;
 mod shared;
 mod stats;
 mod store;
+mod trees;
 mod watch;
 
 pub use budget::Budget;

@@ -1,6 +1,7 @@
 //! The store as the shell's node thread sees it: operations go in, answers come back at once where nothing blocks, and
 //! through [`Completions`] where a commit must become durable first.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
@@ -35,6 +36,7 @@ use crate::queue::Entry;
 use crate::reader::{Job, Reader, Scan};
 use crate::shared::Shared;
 use crate::stats::{StoreStats, add};
+use crate::trees;
 use crate::watch::{Stop, Watch, free_bytes};
 
 /// Where answers go; called from the store's threads.
@@ -56,6 +58,7 @@ pub struct Opened {
 
 /// See the module. Used by one thread.
 pub struct Store {
+    dir: PathBuf,
     engine: Engine,
     shared: Arc<Shared>,
     cache: RecordCache,
@@ -90,7 +93,8 @@ impl Store {
         }
         let budget = Budget::split(options.memory_bytes_max);
         let engine = Engine::open(&dir, &budget)?;
-        let boot = boot(&engine, &dir)?;
+        let mut boot = boot(&engine, &dir)?;
+        boot.trees = trees::take(&options.dir, boot.marker.as_ref());
         let shared = Arc::new(Shared::new(completions));
         if let Some(free) = free_bytes(&options.dir) {
             shared.counters.free_bytes.store(free, Relaxed);
@@ -122,6 +126,7 @@ impl Store {
             loaders.push(spawn("torc-loader", move || Loader { engine, shared }.run()).map_err(io)?);
         }
         let store = Self {
+            dir: options.dir.clone(),
             jobs: Some(jobs),
             reader: Some(spawn("torc-reader", move || reader.run()).map_err(io)?),
             engine,
@@ -197,12 +202,12 @@ impl Store {
         }
     }
 
-    /// Stops: commits what was submitted, syncs, keeps the marker durably, ends all threads. Nothing may be asked of the
+    /// Stops: commits what was submitted, syncs, keeps the marker and the trees that belong to it durably, ends all threads. Nothing may be asked of the
     /// store afterwards.
     ///
     /// # Errors
     /// `OutOfService`: the store had failed, or fails now; no marker was written, so the next boot takes a new life.
-    pub fn stop(&mut self, marker: Option<CleanMarker>) -> Result<(), StoreError> {
+    pub fn stop(&mut self, marker: Option<CleanMarker>, trees: &[u8]) -> Result<(), StoreError> {
         self.end_threads();
         if self.shared.is_out_of_service() {
             return Err(StoreError::OutOfService);
@@ -210,6 +215,10 @@ impl Store {
         let write = || -> fjall::Result<()> {
             self.engine.db.persist(PersistMode::SyncAll)?;
             if let Some(marker) = marker {
+                // Without them the next boot reads everything to know them; it can.
+                if let Err(error) = trees::keep(&self.dir, &marker, trees) {
+                    tracing::warn!(%error, "trees are not kept: the next start counts them again");
+                }
                 let stored = meta::stored_marker(&marker);
                 let mut batch = self.engine.db.batch().durability(Some(PersistMode::SyncAll));
                 batch.insert(&self.engine.meta, stored.key, stored.value);

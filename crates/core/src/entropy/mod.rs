@@ -2,6 +2,7 @@
 //! copies become equal without anybody reading them. See `docs/anti-entropy.md`.
 
 mod answer;
+mod checkpoint;
 mod exchange;
 pub mod schedule;
 pub mod talk;

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use crate::bucket::{Bucket, Catalog, Mode};
 use crate::causality::Record;
 use crate::causality::codec::record_hash;
+use crate::entropy::checkpoint;
 use crate::entropy::talk::Group;
 use crate::entropy::tree::{Tree, end_of_bucket, leaf_of, names_of_leaf};
 use crate::id::{BucketId, NodeId, PartitionId};
@@ -91,6 +92,22 @@ impl Trees {
             }
         }
         trees
+    }
+
+    /// What is known, to be kept over a clean stop: nothing is in flight.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let is_sure = |id: &TreeId| !self.stale.iter().any(|stale| stale.0 == *id);
+        checkpoint::encode(self.counted.iter().filter(|entry| is_sure(entry.0)))
+    }
+
+    /// What was kept over a clean stop need not be counted.
+    pub fn restore(&mut self, kept: &[u8]) {
+        for (id, tree) in checkpoint::decode(kept).into_iter().flatten() {
+            if self.uncounted.remove(&id) {
+                self.counted.insert(id, tree);
+            }
+        }
     }
 
     /// The group of a bucket whose records are compared.

@@ -19,6 +19,12 @@ use crate::stats::Stats;
 use crate::storage::CleanMarker;
 
 impl Node {
+    /// What a clean stop keeps of the trees, with the marker.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        self.site.trees.checkpoint()
+    }
+
     /// What a clean shutdown writes, once every commit is durable and no request is in flight; `None` if the store failed.
     #[must_use]
     pub fn clean_marker(&self) -> Option<CleanMarker> {

@@ -238,7 +238,7 @@ impl Engine {
     pub fn stop(&mut self) -> Result<Option<CleanMarker>, StoreError> {
         let idle = self.node.in_flight() == 0;
         let marker = if idle { self.node.clean_marker() } else { None };
-        self.store.stop(marker)?;
+        self.store.stop(marker, &self.node.checkpoint())?;
         Ok(marker)
     }
 

@@ -40,6 +40,8 @@ pub struct Image {
     pub rebuilding: BTreeSet<BucketId>,
     /// Where the scrub was.
     pub scrub: ScrubMemory,
+    /// Trees, as the last clean stop kept them.
+    pub trees: Vec<u8>,
     /// Records kept for other hosts.
     pub hints: BTreeMap<(NodeId, RecordKey), HintMemory>,
 }
@@ -53,6 +55,8 @@ pub enum Entry {
     Meta(Meta),
     /// A boot begins under this nonce.
     Boot(u64),
+    /// A clean stop keeps what it knows of its trees.
+    Trees(Vec<u8>),
     /// The clean marker is written or taken away.
     Marker(Option<CleanMarker>),
 }
@@ -83,6 +87,7 @@ impl Image {
                 self.rebuilding.remove(bucket);
             }
             Entry::Boot(nonce) => self.lineage.push(*nonce),
+            Entry::Trees(trees) => self.trees.clone_from(trees),
             Entry::Marker(marker) => self.marker = *marker,
         }
     }
@@ -433,7 +438,7 @@ impl Disk {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Writes(writes) => Some(writes),
-                Entry::Boot(_) | Entry::Meta(_) | Entry::Marker(_) => None,
+                Entry::Boot(_) | Entry::Meta(_) | Entry::Trees(_) | Entry::Marker(_) => None,
             })
             .flatten()
             .map(|write| write.key.clone())
@@ -485,8 +490,9 @@ impl Disk {
     }
 
     /// A clean stop writes its marker and syncs.
-    pub fn stop_cleanly(&mut self, marker: Option<CleanMarker>) {
+    pub fn stop_cleanly(&mut self, marker: Option<CleanMarker>, trees: Vec<u8>) {
         if let Some(marker) = marker {
+            self.log.push_back(Entry::Trees(trees));
             self.log.push_back(Entry::Marker(Some(marker)));
         }
         // The page cache outlives the process: what a lying sync left in it is still there.

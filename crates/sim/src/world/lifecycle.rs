@@ -141,9 +141,10 @@ impl World {
         let this = &mut self.hosts[host];
         let marker = this.node.as_ref().and_then(Node::clean_marker);
         let marker = marker.filter(|_| is_drained);
+        let trees = this.node.as_ref().map(Node::checkpoint).unwrap_or_default();
         let is_clean = marker.is_some();
         if is_drained {
-            this.disk.stop_cleanly(marker);
+            this.disk.stop_cleanly(marker, trees);
             if this.copy.is_none() || self.chance.percent(30) {
                 this.copy = Some(this.disk.copy());
             }
@@ -342,6 +343,11 @@ fn boot_state(image: &Image, nonce: u64) -> BootState {
         rebuilding: image.rebuilding.iter().copied().collect::<Vec<BucketId>>(),
         scrub: image.scrub.clone(),
         hints: image.hints.values().cloned().collect(),
+        trees: if image.marker.is_some() {
+            image.trees.clone()
+        } else {
+            Vec::new()
+        },
         cleared: heads
             .filter_map(|(key, record)| Some((key.clone(), record.as_lww()?.cleared_at)))
             .collect(),

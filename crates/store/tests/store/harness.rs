@@ -182,7 +182,7 @@ impl Tested {
     }
 
     pub fn stop(mut self) {
-        self.store.stop(Some(marker())).expect("a clean stop");
+        self.store.stop(Some(marker()), b"trees").expect("a clean stop");
     }
 }
 

@@ -30,7 +30,7 @@ fn slow(dir: &std::path::Path) -> Tested {
     for number in 0..100 {
         tested.put_buffered(&key(number), b"old");
     }
-    tested.store.stop(None).expect("stops");
+    tested.store.stop(None, b"").expect("stops");
     drop(tested);
     let mut tested = open(dir);
     tested.store.faults().set_read_delay(DELAY);

@@ -297,6 +297,7 @@ fn facts_and_heads_are_found_at_the_next_boot() {
     );
     assert_ne!(second[0], second[1]);
     assert_eq!(tested.boot.marker, Some(marker()));
+    assert_eq!(tested.boot.trees, b"trees");
     assert_eq!(tested.boot.peers, [(NodeId(8), memory)]);
     assert_eq!(tested.boot.hints, [hint(1, b"changed")]);
     assert_eq!(tested.boot.rebuilding, [BucketId(2)]);
@@ -308,6 +309,7 @@ fn facts_and_heads_are_found_at_the_next_boot() {
         tested.boot.marker, None,
         "taken by the boot before, which did not stop cleanly"
     );
+    assert!(tested.boot.trees.is_empty(), "they went with the marker");
 }
 
 #[test]
@@ -352,7 +354,7 @@ fn a_store_out_of_service_refuses_everything() {
         bytes_max: 1,
     };
     assert_eq!(tested.ask(scan), failed);
-    assert_eq!(tested.store.stop(Some(marker())), Err(StoreError::OutOfService));
+    assert_eq!(tested.store.stop(Some(marker()), b""), Err(StoreError::OutOfService));
     drop(tested);
     let mut tested = open(dir.path());
     assert_eq!(tested.boot.marker, None, "a store that failed has not ended cleanly");
