@@ -2,6 +2,9 @@
 
 /// Bytes of records that a node keeps for homes that are away; with more it refuses to stand in.
 pub const HINTS_BYTES_MAX: usize = 64 << 20;
+/// How long a hint waits for a home that is away, in milliseconds, before it goes as soon as w other homes hold it: three
+/// hours. From then on comparing the homes costs less than what is kept.
+pub const HINT_AGE_MS_MAX: u64 = 3 * 60 * 60 * 1_000;
 
 /// Longest partition key, in bytes: long enough for URLs, short enough for an index block.
 pub const PARTITION_KEY_BYTES_MAX: usize = 2_048;

@@ -269,7 +269,12 @@ impl Faults {
                 format!("a file with {first:?} to {last:?} is damaged")
             });
             let loss = Loss::Known;
-            world.happenings.push(Happening::Lost { host, before, loss });
+            world.happenings.push(Happening::Lost {
+                host,
+                before,
+                hints: Vec::new(),
+                loss,
+            });
             if self.chance.percent(40) {
                 world.scrub(host);
             }
@@ -297,6 +302,7 @@ impl Faults {
             world.happenings.push(Happening::Lost {
                 host,
                 before,
+                hints: Vec::new(),
                 loss: Loss::Known,
             });
             if self.chance.percent(40) {

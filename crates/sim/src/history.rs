@@ -58,6 +58,8 @@ pub struct Key {
     pub target: Target,
     /// Hosts of its homes.
     pub homes: Vec<usize>,
+    /// Who may stand in for them: the nodes that follow, as many as there are homes at most.
+    pub stand_ins: Vec<usize>,
     /// All puts and deletes.
     pub puts: Vec<PutId>,
     /// When a home last lost something of it.
@@ -211,8 +213,6 @@ pub struct History {
     /// All puts and deletes.
     pub puts: Vec<Put>,
     by_name: BTreeMap<RecordKey, KeyId>,
-    /// When a host last lost something.
-    pub lost_at_us: Option<u64>,
 }
 
 impl History {
@@ -244,6 +244,8 @@ impl History {
             .map(|home| world.index_of(home.node))
             .collect();
         let n = homes.len() as u8;
+        let fallbacks = world.ring.preference_list(partition, bucket.n).fallbacks;
+        let stand_ins = fallbacks.iter().map(|&node| world.index_of(node)).collect();
         self.by_name.insert(name.clone(), self.keys.len());
         self.keys.push(Key {
             bucket: Arc::clone(bucket),
@@ -256,6 +258,7 @@ impl History {
                 sort: Bytes::copy_from_slice(sort.as_bytes()),
             },
             homes,
+            stand_ins,
             puts: Vec::new(),
             lost_at_us: None,
             request_ids: 0,
@@ -327,7 +330,6 @@ impl History {
 
     /// A host lost some of what it was believed to hold.
     pub fn on_lost(&mut self, host: usize, before: &Records, loss: Loss, world: &World) {
-        self.lost_at_us = Some(world.now_us);
         for (name, record) in before {
             let Some(key_id) = self.key_of(name) else { continue };
             let after = world.believed(host, name);
@@ -345,10 +347,16 @@ impl History {
         if loss != Loss::Known {
             self.on_mark_lost(host, world);
         }
-        // What the host kept for others may be gone with it.
-        for id in 0..self.puts.len() {
-            if self.puts[id].fate == Fate::Acknowledged && !self.puts[id].is_void {
-                self.void_if_gone(id, world);
+    }
+
+    /// A host lost what it kept of these records for others. That may have been all there was.
+    pub fn on_hints_lost(&mut self, names: &[RecordKey], world: &World) {
+        for key in names.iter().filter_map(|name| self.key_of(name)).collect::<Vec<_>>() {
+            self.keys[key].lost_at_us = Some(world.now_us);
+            for id in self.keys[key].puts.clone() {
+                if self.puts[id].fate == Fate::Acknowledged {
+                    self.void_if_gone(id, world);
+                }
             }
         }
     }
@@ -386,9 +394,7 @@ impl History {
     }
 
     fn void_if_gone(&mut self, id: PutId, world: &World) {
-        let name = &self.keys[self.puts[id].key].name;
-        let is_kept = || world.kept_of(name).iter().any(|record| self.holds(id, Some(record)));
-        if self.holders(id, world).is_empty() && !is_kept() {
+        if self.holders(id, world).is_empty() && self.keepers(id, world) == 0 {
             self.puts[id].is_void = true;
             self.puts[id].is_quorum_void = true;
         }
@@ -400,6 +406,14 @@ impl History {
         let key = &self.keys[self.puts[id].key];
         let holds = |&&home: &&usize| self.holds(id, world.believed(home, &key.name).map(AsRef::as_ref));
         key.homes.iter().filter(holds).copied().collect()
+    }
+
+    /// How many stand-ins keep a put, or something that replaced it, for some home.
+    #[must_use]
+    pub fn keepers(&self, id: PutId, world: &World) -> usize {
+        let key = &self.keys[self.puts[id].key];
+        let keeps = |&&host: &&usize| world.kept(host, &key.name).any(|record| self.holds(id, Some(record)));
+        key.stand_ins.iter().filter(keeps).count()
     }
 
     /// True if a record holds a put, or something that replaced it.

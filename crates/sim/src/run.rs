@@ -9,8 +9,8 @@ use torc_core::outcome::Outcome;
 
 use crate::checkers::dots::Dots;
 use crate::checkers::{
-    Violation, bounds, causality, convergence, durability, expiry, liveness, outcomes, request_ids, resurrection,
-    scrubbing,
+    Violation, bounds, causality, convergence, durability, expiry, hints, liveness, outcomes, request_ids,
+    resurrection, scrubbing,
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
@@ -172,13 +172,20 @@ impl Run {
                 self.dots.check(&changed)?;
                 causality::check(&self.history, host, &changed, &self.world)
             }
-            Happening::Lost { host, before, loss } => {
+            Happening::Delivered(host, hint) => hints::check_delivered(&self.history, host, &hint, &self.world),
+            Happening::Lost {
+                host,
+                before,
+                hints,
+                loss,
+            } => {
                 for (name, record) in &before {
                     if self.world.believed(host, name) != Some(record) {
                         self.redis.on_lost(name);
                     }
                 }
                 self.history.on_lost(host, &before, loss, &self.world);
+                self.history.on_hints_lost(&hints, &self.world);
                 Ok(())
             }
             Happening::Noticed(_, notice) => {
@@ -241,14 +248,7 @@ impl Run {
         loop {
             self.go_on_for(ROUND_US)?;
             self.become_whole()?;
-            let pending = self.world.hints_pending();
-            if pending > 0 {
-                if self.world.now_us >= give_up_us {
-                    return Violation::new("healing", format!("{pending} hints are not delivered"));
-                }
-                continue;
-            }
-            match convergence::check(&self.history, &self.world) {
+            match hints::check_rest(&self.world).and_then(|()| convergence::check(&self.history, &self.world)) {
                 Err(found) if self.world.now_us >= give_up_us => {
                     return Violation::new("healing", format!("without any read {}", found.what));
                 }
@@ -318,6 +318,7 @@ impl Run {
     fn judge(&mut self, shown: &[Shown]) -> Result<(), Violation> {
         bounds::check_rest(&self.world)?;
         liveness::check_rest(&self.world)?;
+        hints::check_rest(&self.world)?;
         convergence::check_mended(&self.history, &self.world)?;
         for (key, shown) in shown.iter().enumerate() {
             outcomes::check(&self.history, key, shown)?;

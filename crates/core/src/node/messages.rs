@@ -81,7 +81,7 @@ impl Node {
             Message::ForwardReply(reply) => self.site.notify(reply.op, Event::Forwarded(from, reply.outcome)),
             Message::Refused(refused) => {
                 if let Some(op) = refused.op
-                    && !self.hints.on_refused(from, op, self.site.now.time)
+                    && !self.hints.on_refused(from, op, &mut self.site)
                 {
                     self.site.circuits.on_refused(from, op, self.site.now.time);
                     self.rebuild.on_refused(from, op);

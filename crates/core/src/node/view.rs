@@ -137,6 +137,7 @@ impl Node {
     pub fn in_flight(&self) -> usize {
         self.operations.len()
             + self.admission.view(self.site.now.time).waiting
+            + self.hints.in_flight()
             + self.replica.in_flight()
             + self.site.locks.len()
     }

@@ -17,16 +17,7 @@ pub fn check(history: &History, id: PutId, world: &World) -> Result<(), Violatio
         let disk = &world.hosts[home].disk;
         disk.is_damaged(&key.name) || history.holds(id, world.believed(home, &key.name).map(AsRef::as_ref))
     };
-    let kept = || world.kept_of(&key.name).into_iter();
-    let stand_ins = if put.strict {
-        0
-    } else {
-        // What a stand-in loses is noted for no key.
-        if history.lost_at_us.is_some_and(|at| at >= put.started_us) {
-            return Ok(());
-        }
-        kept().filter(|record| history.holds(id, Some(record))).count()
-    };
+    let stand_ins = if put.strict { 0 } else { history.keepers(id, world) };
     let holders = key.homes.iter().filter(|&&home| held(home)).count() + stand_ins;
     if holders >= usize::from(put.w) {
         return Ok(());

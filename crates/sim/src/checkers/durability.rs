@@ -59,6 +59,8 @@ fn check_register(history: &History, id: PutId, shown: &Shown, now_us: u64) -> R
         let must_lose = winner.fate == Fate::Acknowledged
             && winner.ended_us < put.started_us
             && winner.w + put.w > key.n
+            && winner.strict
+            && put.strict
             && key.is_synced()
             && key.lost_at_us.is_none();
         if must_lose {

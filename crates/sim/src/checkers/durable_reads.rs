@@ -18,12 +18,14 @@ pub fn check(history: &History, key: KeyId, shown: &Shown, sent_us: u64, world: 
             disk.is_damaged(&key.name) || holds(history, id, record)
         });
         let is_kept = || {
-            let kept = world.kept_of(&key.name);
-            kept.into_iter().any(|record| holds(history, id, Some(record)))
+            let mut stand_ins = key.stand_ins.iter();
+            stand_ins.any(|&host| {
+                world
+                    .kept(host, &key.name)
+                    .any(|record| holds(history, id, Some(record)))
+            })
         };
-        // What a stand-in has lost since is noted for no key.
-        let is_lost = || history.lost_at_us.is_some_and(|at| at >= sent_us);
-        if !is_durable && !is_kept() && !is_lost() {
+        if !is_durable && !is_kept() {
             return Violation::new(
                 "durable reads",
                 format!("a read of {:?} shows put {id}, which nobody has on disk", key.name),

@@ -23,6 +23,9 @@ use crate::chance::Chance;
 /// Records by name.
 pub type Records = BTreeMap<RecordKey, Arc<Record>>;
 
+/// Records kept for others, by home and name.
+pub type Hints = BTreeMap<(NodeId, RecordKey), Arc<Record>>;
+
 /// What a disk holds when nothing is in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
@@ -129,6 +132,8 @@ pub struct Changed {
 pub struct Batch {
     /// In order.
     pub changed: Vec<Changed>,
+    /// What is not kept for others any more.
+    pub delivered: Vec<HintMemory>,
     /// Commits that are answered now.
     pub answers: Vec<(Token, StoreReply)>,
     /// A sync must follow.
@@ -146,6 +151,10 @@ pub struct Disk {
     applied: Records,
     /// Records of memory buckets.
     memory: Records,
+    /// What is kept for others, as the committer has applied it.
+    hints: BTreeMap<(NodeId, RecordKey), HintMemory>,
+    /// What of it whoever trusts the answers believes to be durable.
+    believed_hints: Hints,
     log: VecDeque<Entry>,
     /// How many log entries the sync in flight covers.
     syncing: usize,
@@ -172,6 +181,8 @@ impl Default for Disk {
             believed: Records::new(),
             applied: Records::new(),
             memory: Records::new(),
+            hints: BTreeMap::new(),
+            believed_hints: Hints::new(),
             log: VecDeque::new(),
             syncing: 0,
             asked: VecDeque::new(),
@@ -313,7 +324,7 @@ impl Disk {
                     .push((asked.token, StoreReply::Failed(StoreError::OutOfService)));
                 continue;
             }
-            self.apply(&asked.entry, &mut batch.changed);
+            self.apply(&asked.entry, &mut batch);
             self.log.push_back(asked.entry);
             if asked.must_sync {
                 batch.must_sync = true;
@@ -527,9 +538,16 @@ impl Disk {
         self.believed.get(key)
     }
 
-    /// What it keeps durably for other hosts.
-    pub fn kept(&self) -> impl Iterator<Item = &HintMemory> {
-        self.durable.hints.values()
+    /// What it keeps for others and is believed to be durable.
+    #[must_use]
+    pub fn believed_hints(&self) -> &Hints {
+        &self.believed_hints
+    }
+
+    /// The number of records that it keeps for others.
+    #[must_use]
+    pub fn hints(&self) -> usize {
+        self.hints.len()
     }
 
     fn records(&self, class: StorageClass) -> &Records {
@@ -539,8 +557,22 @@ impl Disk {
         }
     }
 
-    fn apply(&mut self, entry: &Entry, changed: &mut Vec<Changed>) {
-        let Entry::Writes(writes) = entry else { return };
+    fn apply(&mut self, entry: &Entry, batch: &mut Batch) {
+        match entry {
+            Entry::Writes(writes) => self.apply_writes(writes, &mut batch.changed),
+            Entry::Meta(Meta::Hint(hint)) => {
+                self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
+            }
+            Entry::Meta(Meta::Delivered(home, key)) => {
+                batch.delivered.extend(self.hints.remove(&(*home, key.clone())));
+            }
+            Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
+            | Entry::Boot(_)
+            | Entry::Marker(_) => {}
+        }
+    }
+
+    fn apply_writes(&mut self, writes: &[Write], changed: &mut Vec<Changed>) {
         for write in writes {
             let records = match write.class {
                 StorageClass::Disk => &mut self.applied,
@@ -558,7 +590,21 @@ impl Disk {
     }
 
     fn believe(&mut self, entry: &Entry) {
-        let Entry::Writes(writes) = entry else { return };
+        let writes = match entry {
+            Entry::Writes(writes) => writes,
+            Entry::Meta(Meta::Hint(hint)) => {
+                let name = (hint.home, hint.key.clone());
+                self.believed_hints.insert(name, Arc::clone(&hint.record));
+                return;
+            }
+            Entry::Meta(Meta::Delivered(home, key)) => {
+                self.believed_hints.remove(&(*home, key.clone()));
+                return;
+            }
+            Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
+            | Entry::Boot(_)
+            | Entry::Marker(_) => return,
+        };
         for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
             self.believed.insert(write.key.clone(), Arc::clone(&write.record));
         }
@@ -583,6 +629,11 @@ impl Disk {
         self.memory.clear();
         self.applied = self.durable.records.clone();
         self.believed = self.durable.records.clone();
+        self.hints = self.durable.hints.clone();
+        let hints = self.hints.iter();
+        self.believed_hints = hints
+            .map(|(name, hint)| (name.clone(), Arc::clone(&hint.record)))
+            .collect();
         self.is_out_of_service = false;
         self.has_lied = false;
         if self.mode == SyncMode::Failing {

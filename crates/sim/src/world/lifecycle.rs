@@ -12,7 +12,7 @@ use torc_core::node::{Node, NodeConfig};
 use torc_core::ring::Ring;
 use torc_core::storage::{BootState, Spoiled, StoreError, StoreHealth, StoreReply};
 
-use crate::world::disk::{Image, Records, SyncMode};
+use crate::world::disk::{Hints, Image, Records, SyncMode};
 use crate::world::network::End;
 use crate::world::{Event, Happening, Loss, World};
 
@@ -95,6 +95,7 @@ impl World {
         }
         self.trace.event(self.now_us, host, || format!("dies ({death:?})"));
         let before = self.all_believed(host);
+        let hints = self.hosts[host].disk.believed_hints().clone();
         let had_lied = self.hosts[host].disk.mode == SyncMode::Lying || self.hosts[host].disk.has_lied;
         let this = &mut self.hosts[host];
         match death {
@@ -111,7 +112,13 @@ impl World {
             Death::Machine if had_lied => Loss::Lied,
             Death::Machine | Death::Process | Death::Wipe => Loss::Known,
         };
-        self.happenings.push(Happening::Lost { host, before, loss });
+        let hints = self.gone_of(host, hints);
+        self.happenings.push(Happening::Lost {
+            host,
+            before,
+            hints,
+            loss,
+        });
         self.leave(host);
         self.schedule_boot(host, down_us);
     }
@@ -138,6 +145,7 @@ impl World {
             return;
         }
         let before = self.all_believed(host);
+        let hints = self.hosts[host].disk.believed_hints().clone();
         let this = &mut self.hosts[host];
         let marker = this.node.as_ref().and_then(Node::clean_marker);
         let marker = marker.filter(|_| is_drained);
@@ -153,9 +161,11 @@ impl World {
         }
         self.trace
             .event(self.now_us, host, || format!("has stopped (clean: {is_clean})"));
+        let hints = self.gone_of(host, hints);
         self.happenings.push(Happening::Lost {
             host,
             before,
+            hints,
             loss: Loss::Known,
         });
         self.leave(host);
@@ -173,7 +183,13 @@ impl World {
             .event(self.now_us, host, || format!("gives up {}", spoiled.file));
         self.hosts[host].disk.discard(spoiled);
         let loss = Loss::Known;
-        self.happenings.push(Happening::Lost { host, before, loss });
+        let hints = Vec::new();
+        self.happenings.push(Happening::Lost {
+            host,
+            before,
+            hints,
+            loss,
+        });
         StoreReply::Done
     }
 
@@ -309,6 +325,13 @@ impl World {
                 self.break_end(peer, host);
             }
         }
+    }
+
+    /// Which of these it does not keep any more as they were.
+    fn gone_of(&self, host: usize, before: Hints) -> Vec<RecordKey> {
+        let after = self.hosts[host].disk.believed_hints();
+        let gone = before.into_iter().filter(|hint| after.get(&hint.0) != Some(&hint.1));
+        gone.map(|hint| hint.0.1).collect()
     }
 
     fn schedule_boot(&mut self, host: usize, down_us: u64) {

@@ -22,7 +22,7 @@ use torc_core::message::Envelope;
 use torc_core::node::Node;
 use torc_core::outcome::Outcome;
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{StoreOp, StoreReply};
+use torc_core::storage::{HintMemory, StoreOp, StoreReply};
 use torc_core::time::Time;
 use torc_core::wire::{Frame, FrameDecoder, encode_frame};
 
@@ -81,12 +81,16 @@ pub enum Happening {
     HungUp(RequestId),
     /// A record changed in a store.
     Applied(usize, Changed),
+    /// A host does not keep this for another any more.
+    Delivered(usize, HintMemory),
     /// A host lost some of what it was believed to hold.
     Lost {
         /// Who.
         host: usize,
         /// What it was believed to hold.
         before: Records,
+        /// Records that it was believed to keep for others and does not keep any more, as they were.
+        hints: Vec<RecordKey>,
         /// What it knows of that.
         loss: Loss,
     },
@@ -320,29 +324,10 @@ impl World {
         }
     }
 
-    /// What hosts keep of a record for its homes, and is believed to be durable.
-    #[must_use]
-    pub fn kept_of(&self, key: &RecordKey) -> Vec<&Record> {
-        let mut kept: Vec<&Record> = Vec::new();
-        for host in &self.hosts {
-            match &host.node {
-                Some(node) => kept.extend(node.hints().iter().filter(|hint| hint.1 == key).map(|hint| &**hint.2)),
-                None => kept.extend(
-                    host.disk
-                        .kept()
-                        .filter(|hint| hint.key == *key)
-                        .map(|hint| &*hint.record),
-                ),
-            }
-        }
-        kept
-    }
-
-    /// Hints that hosts have yet to deliver.
-    #[must_use]
-    pub fn hints_pending(&self) -> u64 {
-        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
-        nodes.map(|node| node.hints().pending()).sum()
+    /// What a host keeps of a record for its homes, and is believed to be durable.
+    pub fn kept<'a>(&'a self, host: usize, key: &'a RecordKey) -> impl Iterator<Item = &'a Record> {
+        let hints = self.hosts[host].disk.believed_hints();
+        hints.iter().filter(move |hint| hint.0.1 == *key).map(|hint| &**hint.1)
     }
 
     /// Where a record's bucket lives.
@@ -431,6 +416,9 @@ impl World {
             };
             let at = self.now_us + self.chance.between(low, high) + more;
             self.schedule(at, Event::Synced(host, boot));
+        }
+        for hint in batch.delivered {
+            self.happenings.push(Happening::Delivered(host, hint));
         }
         for changed in batch.changed {
             self.happenings.push(Happening::Applied(host, changed));
