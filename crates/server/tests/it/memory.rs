@@ -35,6 +35,7 @@ fn data_five_times_the_memory_budget_is_all_there_also_after_a_restart() {
         nodes: 1,
         top: "memory_max = \"32MiB\"",
         tables: "[[buckets]]\nname = \"loose\"\ndurability = \"buffered\"\n",
+        ..Settings::default()
     });
     let address = cluster[0].http_address();
     let each = |work: &(dyn Fn(&mut Http, usize) + Sync)| {

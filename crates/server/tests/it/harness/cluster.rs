@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 use std::ops::{Index, IndexMut};
+use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::node::Node;
+use super::small_disk::usual;
 use super::turn::Turn;
 
 /// What a cluster differs in from three nodes with faults allowed.
@@ -15,6 +17,8 @@ pub struct Settings<'a> {
     pub top: &'a str,
     /// Tables of `torc.toml`: `[[buckets]]`, `[limits]`.
     pub tables: &'a str,
+    /// Where its directory is made.
+    pub below: &'a Path,
 }
 
 impl Default for Settings<'_> {
@@ -23,6 +27,7 @@ impl Default for Settings<'_> {
             nodes: 3,
             top: "",
             tables: "",
+            below: usual(),
         }
     }
 }
@@ -45,8 +50,8 @@ impl Cluster {
         let turn = Turn::take();
         let dir = tempfile::Builder::new()
             .prefix("it-")
-            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .expect("a directory under target/tmp");
+            .tempdir_in(settings.below)
+            .expect("a directory of its own");
         let base = turn.base_port();
         let nodes = (1..=settings.nodes).map(|i| Node::new(&format!("n{i}"), base + 10 * (i - 1), dir.path()));
         let mut cluster = Self {

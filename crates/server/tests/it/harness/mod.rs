@@ -8,6 +8,7 @@ mod command;
 mod http;
 mod node;
 mod resp;
+mod small_disk;
 mod turn;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub use command::{done, err, torc, torc_with};
 pub use http::{Answer, Http, percent};
 pub use node::{Node, TORC};
 pub use resp::Reply;
+pub use small_disk::SmallDisk;
 pub use turn::Turn;
 
 /// Tries until it holds, or fails with what was waited for.
