@@ -568,6 +568,7 @@ impl Disk {
             }
             Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
             | Entry::Boot(_)
+            | Entry::Trees(_)
             | Entry::Marker(_) => {}
         }
     }
@@ -603,6 +604,7 @@ impl Disk {
             }
             Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
             | Entry::Boot(_)
+            | Entry::Trees(_)
             | Entry::Marker(_) => return,
         };
         for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
