@@ -160,7 +160,9 @@ impl Faults {
                 self.last(Ongoing::Full(host), 8_000_000, world);
             }
             FaultKind::Misconfigured => {
-                if world.hosts[host].node.is_some() {
+                // Two with the same mistake would take one another for sound.
+                let is_alone = !world.hosts.iter().any(|other| other.is_misconfigured);
+                if is_alone && world.hosts[host].node.is_some() {
                     world.hosts[host].is_misconfigured = true;
                     world.kill(host, Death::Process, 20_000);
                     self.last(Ongoing::Misconfigured(host), 6_000_000, world);

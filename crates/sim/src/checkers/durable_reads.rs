@@ -35,12 +35,17 @@ pub fn check(history: &History, key: KeyId, shown: &Shown, sent_us: u64, world: 
     Ok(())
 }
 
-/// As `History::holds`, but an lww put that was never answered is known by its value alone.
+/// As `History::holds`, but a put that was never answered is known by its value alone: which dot it has is learned when a
+/// home applies it, and a stand-in may keep it durably before its slow home does.
 fn holds(history: &History, id: usize, record: Option<&torc_core::causality::Record>) -> bool {
     use torc_core::causality::Record;
     match record {
         Some(Record::Lww(lww)) if history.puts[id].clock().is_none() => {
             crate::history::payload_of(&lww.payload) == Some(id) || history.keys[history.puts[id].key].puts.len() > 1
+        }
+        Some(Record::Siblings(kept)) if history.puts[id].dots.is_empty() => {
+            let mut payloads = kept.siblings.iter().map(|sibling| &sibling.1.payload);
+            payloads.any(|payload| crate::history::payload_of(payload) == Some(id))
         }
         record => history.holds(id, record),
     }
