@@ -79,8 +79,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Waits until every node says that its data can be relied on. Does what its operator is told to do if a store is out of
-    /// service because a damaged table was met before a scrub found it; says at which nodes.
+    /// Waits until every node says that its data can be relied on. Does what its operator is told to do if a damaged table
+    /// was met before a scrub found it, so that a store can't be opened or is out of service; says at which nodes.
     pub fn await_ready(&self, time_max: Duration) -> anyhow::Result<Vec<String>> {
         let started = Instant::now();
         let mut rebuilt = Vec::new();
@@ -93,7 +93,8 @@ impl Cluster {
                 if started.elapsed() > time_max {
                     bail!("{} is not ready after {} s: {why}", node.name, time_max.as_secs());
                 }
-                if why.contains("out of service") && !rebuilt.contains(&node.name) {
+                let is_lost = why.contains("out of service") || node.asks_to_be_rebuilt();
+                if is_lost && !rebuilt.contains(&node.name) {
                     node.kill();
                     node.start_with(&["--rebuild=always"])?;
                     rebuilt.push(node.name.clone());
@@ -150,6 +151,14 @@ impl Node {
         let child = children::start(&mut command, "torc serve")?;
         *self.process.lock().expect("no holder panics") = Some(child);
         Ok(())
+    }
+
+    /// True if the process has ended, and its last words name the command that rebuilds its copies.
+    fn asks_to_be_rebuilt(&self) -> bool {
+        let mut process = self.process.lock().expect("no holder panics");
+        let has_ended = process.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+        let log = std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+        has_ended && log.lines().last().is_some_and(|line| line.contains("--rebuild"))
     }
 
     pub fn url(&self, path: &str) -> String {
