@@ -1,4 +1,4 @@
-//! How fast the work that nobody waits for may go: delivering hints, comparing trees, scrubbing. An operator can pause
+//! How fast the work that nobody waits for may go: delivering hints, comparing trees, scrubbing, reaping. An operator can pause
 //! each, bound its rate or ask for a run now (`Input::Control`). Settings live as long as the process.
 
 /// A kind of background work.
@@ -10,11 +10,13 @@ pub enum Work {
     AntiEntropy,
     /// Verifying what is on disk.
     Scrub,
+    /// Forgetting dead records that all homes agree upon.
+    Reaping,
 }
 
 impl Work {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Hints, Self::AntiEntropy, Self::Scrub];
+    pub const ALL: [Self; 4] = [Self::Hints, Self::AntiEntropy, Self::Scrub, Self::Reaping];
 
     /// As it is written in paths, metrics and on the command line.
     #[must_use]
@@ -23,6 +25,7 @@ impl Work {
             Self::Hints => "hints",
             Self::AntiEntropy => "anti_entropy",
             Self::Scrub => "scrub",
+            Self::Reaping => "reaping",
         }
     }
 
@@ -90,6 +93,8 @@ pub struct Background {
     pub anti_entropy: Pace,
     /// Scrub.
     pub scrub: Pace,
+    /// Reaping.
+    pub reaping: Pace,
 }
 
 impl Default for Background {
@@ -99,6 +104,7 @@ impl Default for Background {
             hints: Pace::at(8 << 20),
             anti_entropy: Pace::at(8 << 20),
             scrub: Pace::at(4 << 20),
+            reaping: Pace::at(4 << 20),
         }
     }
 }
@@ -111,12 +117,18 @@ impl Background {
             Work::Hints => &self.hints,
             Work::AntiEntropy => &self.anti_entropy,
             Work::Scrub => &self.scrub,
+            Work::Reaping => &self.reaping,
         }
     }
 
     /// Clients wait, or no longer do.
     pub fn set_yielding(&mut self, is_yielding: bool) {
-        for pace in [&mut self.hints, &mut self.anti_entropy, &mut self.scrub] {
+        for pace in [
+            &mut self.hints,
+            &mut self.anti_entropy,
+            &mut self.scrub,
+            &mut self.reaping,
+        ] {
             pace.is_yielding = is_yielding;
         }
     }
@@ -127,6 +139,7 @@ impl Background {
             Work::Hints => &mut self.hints,
             Work::AntiEntropy => &mut self.anti_entropy,
             Work::Scrub => &mut self.scrub,
+            Work::Reaping => &mut self.reaping,
         };
         pace.paused = change.paused.unwrap_or(pace.paused);
         pace.bytes_per_second = change.bytes_per_second.unwrap_or(pace.bytes_per_second).max(1);

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::effect::Notice;
-use crate::id::{NodeId, Token};
-use crate::message::{Boot, BootReply, Message};
+use crate::id::{BucketId, NodeId, PartitionId, Token};
+use crate::message::{Boot, BootReply, Generations, Message};
 use crate::mutants::{Mutant, active};
 use crate::site::Site;
 use crate::storage::{BootState, CleanMarker, Meta, PeerMemory, StoreOp};
@@ -24,6 +24,10 @@ pub struct Boots {
     settling: Option<Token>,
     /// That write is durable.
     settled: bool,
+    /// It waits until this node knows what was reaped since its disk was the one that it had.
+    learning: bool,
+    /// It goes on asking for that, although it has nothing that could be older.
+    asks_generations: bool,
     marker: Option<CleanMarker>,
     /// Peers for whom the marker's boot was the last one.
     confirmed: BTreeSet<NodeId>,
@@ -53,6 +57,8 @@ impl Boots {
             lineage: state.lineage.clone(),
             settling: None,
             settled: false,
+            learning: false,
+            asks_generations: false,
             marker: state.marker,
             confirmed: BTreeSet::new(),
             peers: state.peers.iter().copied().collect(),
@@ -88,7 +94,9 @@ impl Boots {
     /// Greets again those who have not answered, or have not introduced themselves: until both is done the two have no
     /// dealings.
     pub fn go_on(&self, site: &mut Site) {
-        let is_strange = |peer: &NodeId| self.strangers.contains(peer) || !site.peers.is_introduced(*peer);
+        let is_strange = |peer: &NodeId| {
+            self.learning || self.asks_generations || self.strangers.contains(peer) || !site.peers.is_introduced(*peer)
+        };
         let strangers: Vec<NodeId> = site.peers.connected().filter(is_strange).collect();
         for peer in strangers {
             self.say(peer, site);
@@ -102,12 +110,14 @@ impl Boots {
             lineage: self.lineage.clone(),
             settled: self.settled,
             asks: !site.peers.is_introduced(peer),
+            must_learn: self.learning || self.asks_generations,
+            pinned: pinned(site),
         };
         site.send(&[peer], Message::Boot(boot));
     }
 
     /// A peer has started: remember it durably, then answer.
-    pub fn on_boot(&mut self, from: NodeId, boot: &Boot, site: &mut Site) {
+    pub fn on_boot(&mut self, from: NodeId, boot: &Boot, rebuilding: &BTreeSet<BucketId>, site: &mut Site) {
         if boot.asks && self.strangers.insert(from) {
             self.say(from, site);
         }
@@ -120,7 +130,11 @@ impl Boots {
             } else {
                 known.incarnation
             },
-            regressed: !boot.settled && is_foreign(&known, boot),
+            regressed: !boot.settled && (is_foreign(&known, boot) || is_behind(from, boot, site)),
+            reaped: boot.must_learn.then(|| Generations {
+                known: pinned(site),
+                rebuilding: rebuilding.iter().copied().collect(),
+            }),
         };
         // A copy of an earlier boot's words that comes late says nothing of the one that goes on now. Whoever starts anew comes
         // over a new connection, and is a stranger until it has spoken.
@@ -164,7 +178,7 @@ impl Boots {
     }
 
     /// What a peer remembers of this node.
-    pub fn on_reply(&mut self, from: NodeId, reply: BootReply, site: &mut Site) -> Verdict {
+    pub fn on_reply(&mut self, from: NodeId, reply: &BootReply, site: &mut Site) -> Verdict {
         if reply.nonce != self.nonce() {
             return Verdict::Sound;
         }
@@ -172,7 +186,7 @@ impl Boots {
             self.strangers.remove(&from);
         }
         let is_older = reply.highest_before >= self.incarnation;
-        if is_older || (reply.regressed && !self.settled && self.settling.is_none()) {
+        if is_older || (reply.regressed && !self.settled && !self.learning && self.settling.is_none()) {
             let marker = self.marker.take();
             if active(Mutant::ActorReused)
                 && let Some(marker) = marker
@@ -201,10 +215,37 @@ impl Boots {
         Verdict::Sound
     }
 
+    /// True if this answers this boot's words.
+    #[must_use]
+    pub fn is_answer(&self, reply: &BootReply) -> bool {
+        reply.nonce == self.nonce()
+    }
+
+    /// True if the directory has been booted before: it may hold something old.
+    #[must_use]
+    pub fn has_a_past(&self) -> bool {
+        self.lineage.len() > 1
+    }
+
+    /// This node asks what was reaped, or no longer.
+    pub fn ask_generations(&mut self, asks: bool) {
+        self.asks_generations = asks;
+    }
+
+    /// Before it may settle, this node must know what was reaped: it asks.
+    pub fn learn(&mut self, site: &mut Site) {
+        self.learning = true;
+        let connected: Vec<NodeId> = site.peers.connected().collect();
+        for peer in connected {
+            self.say(peer, site);
+        }
+    }
+
     /// The node has begun to rebuild all its copies, and has asked its disk to say so: once this number is durable, and so
     /// what was asked before it, peers may forget the boots that this disk knows nothing of.
     pub fn settle(&mut self, site: &mut Site) {
         self.settled = false;
+        self.learning = false;
         self.settling = Some(site.ask_store(StoreOp::PutMeta(Meta::Incarnation(self.incarnation))));
     }
 }
@@ -234,6 +275,33 @@ fn remember(known: PeerMemory, boot: &Boot) -> PeerMemory {
     }
 }
 
+/// What this disk has promised of reaping.
+fn pinned(site: &Site) -> Vec<(PartitionId, BucketId, u64)> {
+    let generations = site.generations.iter();
+    generations
+        .map(|(place, generation)| (place.0, place.1, generation.pinned))
+        .collect()
+}
+
+/// True if a node is a home of a place, or may stand in for one.
+fn is_concerned(node: NodeId, (partition, bucket): (PartitionId, BucketId), site: &Site) -> bool {
+    site.bucket(bucket).is_some_and(|bucket| {
+        let list = site.ring.preference_list(partition, bucket.n);
+        list.fallbacks.contains(&node) || list.homes.iter().any(|home| home.node == node)
+    })
+}
+
+/// True if the peer's disk does not know of a promise that it gave: something was forgotten here under it. That may be all
+/// that tells an older copy of a disk, made since its last boot, from the disk itself.
+fn is_behind(peer: NodeId, boot: &Boot, site: &Site) -> bool {
+    let known: BTreeMap<(PartitionId, BucketId), u64> =
+        boot.pinned.iter().map(|&(p, b, number)| ((p, b), number)).collect();
+    let mut reaped = site.generations.iter().filter(|entry| entry.1.reaped > 0);
+    reaped.any(|(place, generation)| {
+        is_concerned(peer, *place, site) && known.get(place).copied().unwrap_or(0) < generation.reaped
+    })
+}
+
 /// True if a boot was heard of that the peer's disk knows nothing of.
 fn is_foreign(known: &PeerMemory, boot: &Boot) -> bool {
     let mut heard = known.heard.iter().filter(|&&nonce| nonce != 0);
@@ -253,6 +321,8 @@ mod tests {
             lineage: lineage.to_vec(),
             settled,
             asks: false,
+            must_learn: false,
+            pinned: Vec::new(),
         }
     }
 

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::causality::codec::record_hash;
 use crate::causality::{
     ClientContext, Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, SiblingsRecord, Stamp, Version,
 };
 use crate::id::ClientRequestId;
+use crate::key::RecordKey;
 use crate::limits::CONTEXT_ENTRIES_MAX;
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure};
@@ -22,6 +24,8 @@ pub enum Change {
     Put(Box<Put>),
     /// Merge registers whose stamps were minted by the operation (Redis updates).
     Registers(Registers),
+    /// Remove the record if it still hashes to this (RULINGS 24).
+    Reap(u128),
 }
 
 /// Registers to merge, and what a quorum read found under the same key: the replica may have missed it.
@@ -86,6 +90,8 @@ pub enum Changed {
         /// For a repeated request id: what it signed the first time.
         signed: Signed,
     },
+    /// There is no record any more.
+    Removed,
     /// Nothing was done.
     Refused(Failure),
 }
@@ -114,7 +120,7 @@ impl Signed {
 }
 
 /// Applies one change to the current record.
-pub fn apply(change: Change, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+pub fn apply(key: &RecordKey, change: Change, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
     match change {
         Change::Merge(incoming) => merged(current, &incoming, None),
         Change::Registers(registers) => {
@@ -122,6 +128,13 @@ pub fn apply(change: Change, current: Option<&Arc<Record>>, site: &mut Site) -> 
             merged(current, &incoming, registers.base.as_ref())
         }
         Change::Put(put) => signed(*put, current, site),
+        Change::Reap(hash) => match current {
+            Some(record) if record_hash(key, record) == hash => Changed::Removed,
+            record => Changed::Unchanged {
+                record: record.cloned(),
+                signed: Signed::Nothing,
+            },
+        },
     }
 }
 

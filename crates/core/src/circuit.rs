@@ -1,7 +1,5 @@
 //! How each peer answers reads: its usual latency, how many reads it may have in flight, and whether it is asked at all.
-//! A peer that is slow and not dead holds up everybody who waits for it, so reads avoid it while enough others answer;
-//! writes go to it all the same.
-//!
+//! A peer that is slow and not dead holds up everybody who waits for it: reads avoid it while enough others answer.
 //! ```text
 //! closed ──several reads and no answer at all──▶ open ──after a while──▶ probing ──answers──▶ closed
 //!                                                 ▲                        │

@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod background;
+mod births;
 pub mod boot;
 pub mod bucket;
 pub mod causality;
@@ -35,6 +36,7 @@ pub mod outcome;
 pub mod peers;
 pub mod quorum;
 pub mod random;
+pub mod reaping;
 pub mod rebuild;
 pub mod replica;
 pub mod ring;

@@ -1,10 +1,17 @@
 //! This node's life: who signs its dots (RULINGS 2). A life continues after a restart only if it was stopped cleanly and
 //! a peer confirms that nothing happened since; a failed commit or anything forgotten ends it.
 
-use crate::causality::{Context, Dot, Stamp};
+use crate::births::Births;
+use crate::causality::{Context, Dot, Record, Stamp};
 use crate::id::{ActorId, Life, NodeId};
 use crate::storage::CleanMarker;
 use crate::time::{Hlc, HlcClock, Wall};
+
+/// Ranges of births that are remembered as reaped; with more a new life begins, of which none was.
+const REAPED_RANGES_MAX: usize = 100_000;
+
+/// Leads from a random life to one that is as good as random.
+const SUCCESSOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Mints dots and stamps.
 #[derive(Debug)]
@@ -15,6 +22,8 @@ pub struct Minter {
     /// Counter of stamps, which have no record of their own to count in.
     stamps: u64,
     has_minted: bool,
+    /// Births of this life whose record was reaped.
+    reaped: Births,
 }
 
 impl Minter {
@@ -27,6 +36,7 @@ impl Minter {
             birth: 0,
             stamps: 0,
             has_minted: false,
+            reaped: Births::default(),
         }
     }
 
@@ -56,8 +66,14 @@ impl Minter {
     /// What a clean stop writes.
     #[must_use]
     pub fn marker(&self, hlc: Hlc, incarnation: u64) -> CleanMarker {
+        // Which births were reaped is not kept: the next boot goes on with a life of which none was.
+        let life = if self.reaped.is_empty() {
+            self.life
+        } else {
+            Life(self.life.0.wrapping_mul(SUCCESSOR) ^ self.birth)
+        };
         CleanMarker {
-            life: self.life,
+            life,
             birth: self.birth.max(self.stamps),
             hlc,
             incarnation,
@@ -103,10 +119,28 @@ impl Minter {
         }
     }
 
+    /// A record was reaped: that it is not held any more is no sign of having forgotten something.
+    pub fn note_reaped(&mut self, record: &Record) {
+        let Record::Siblings(record) = record else { return };
+        let actors = record.seen.vector().iter().map(|entry| entry.0);
+        for actor in actors.chain(record.seen.dots().iter().map(|dot| dot.actor)) {
+            if actor.node == self.node && actor.life == self.life {
+                self.reaped.insert(actor.birth);
+            }
+        }
+    }
+
+    /// True if too many births of this life were reaped to go on remembering them: a new one is due.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.reaped.ranges() > REAPED_RANGES_MAX
+    }
+
     /// True if `seen` names a dot of the current life beyond what `held` has: this replica has forgotten something.
     #[must_use]
     pub fn has_forgotten(&self, seen: &Context, held: Option<&Context>) -> bool {
-        let mine = |actor: ActorId| actor.node == self.node && actor.life == self.life;
+        let mine =
+            |actor: ActorId| actor.node == self.node && actor.life == self.life && !self.reaped.contains(actor.birth);
         let held_highest = |actor: ActorId| held.map_or(0, |context| context.highest(actor));
         seen.vector()
             .iter()

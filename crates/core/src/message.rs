@@ -70,6 +70,8 @@ pub enum Message {
     Gossip(Talk),
     /// Comparing copies.
     Entropy(crate::entropy::talk::EntropyTalk),
+    /// Forgetting dead records.
+    Reaping(crate::reaping::talk::ReapTalk),
 }
 
 /// Which messages leave first where several wait.
@@ -103,7 +105,7 @@ impl Message {
             Self::Read(_) | Self::Write(_) | Self::ReadReply(_) | Self::Forward(_) | Self::ForwardReply(_) => {
                 Urgency::Client
             }
-            Self::Pull(_) | Self::PullReply(_) | Self::Entropy(_) => Urgency::Background,
+            Self::Pull(_) | Self::PullReply(_) | Self::Entropy(_) | Self::Reaping(_) => Urgency::Background,
         }
     }
 
@@ -112,7 +114,7 @@ impl Message {
     #[must_use]
     pub fn is_for_introduced(&self) -> bool {
         match self {
-            Self::Read(_) | Self::Write(_) | Self::Pull(_) | Self::Entropy(_) => true,
+            Self::Read(_) | Self::Write(_) | Self::Pull(_) | Self::Entropy(_) | Self::Reaping(_) => true,
             Self::Forward(_)
             | Self::ReadReply(_)
             | Self::WriteReply(_)
@@ -143,7 +145,8 @@ impl Message {
             | Self::PullReply(_)
             | Self::Pulse
             | Self::Gossip(_)
-            | Self::Entropy(_) => None,
+            | Self::Entropy(_)
+            | Self::Reaping(_) => None,
         }
     }
 }
@@ -309,10 +312,14 @@ pub struct Boot {
     pub settled: bool,
     /// It wants to hear the same of the receiver.
     pub asks: bool,
+    /// It works on an older disk, and must know what was reaped since before it has dealings with anybody.
+    pub must_learn: bool,
+    /// The reap generations that it has promised, where there are any.
+    pub pinned: Vec<(PartitionId, BucketId, u64)>,
 }
 
 /// What a peer remembers of a node that has just started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BootReply {
     /// The boot that this answers.
     pub nonce: u64,
@@ -320,6 +327,17 @@ pub struct BootReply {
     pub highest_before: u64,
     /// The peer has heard of a boot that the node's disk knows nothing of.
     pub regressed: bool,
+    /// For a node that must learn them: the peer's reap generations.
+    pub reaped: Option<Generations>,
+}
+
+/// What a node on an older disk is told of what was reaped since.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Generations {
+    /// Those above 0.
+    pub known: Vec<(PartitionId, BucketId, u64)>,
+    /// Buckets whose copy at the peer is being rebuilt: it may not know all of theirs.
+    pub rebuilding: Vec<BucketId>,
 }
 
 /// A rebuilding replica asks for a page.

@@ -54,11 +54,21 @@ pub enum Mutant {
     HintDroppedWhenSent,
     /// A hint that a newer write has changed is forgotten when the older one is delivered.
     NewerHintDropped,
+    /// Dead records are forgotten although what was read before they died may still be under way.
+    ReapEarly,
+    /// Dead records are forgotten although a node keeps something older for a home.
+    ReapWithHint,
+    /// Dead records are forgotten although a home is away.
+    ReapWithoutAHome,
+    /// A node forgets what has expired by its own clock alone.
+    ExpiryDecidedLocally,
+    /// A node on an older disk keeps what the other homes have forgotten.
+    NoQuarantine,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -84,6 +94,11 @@ impl Mutant {
         Self::AbsentIsNotSent,
         Self::HintDroppedWhenSent,
         Self::NewerHintDropped,
+        Self::ReapEarly,
+        Self::ReapWithHint,
+        Self::ReapWithoutAHome,
+        Self::ExpiryDecidedLocally,
+        Self::NoQuarantine,
     ];
 }
 

@@ -6,6 +6,7 @@ mod at_once;
 mod copies;
 mod liveness;
 mod messages;
+mod reaping;
 mod request;
 mod view;
 
@@ -28,6 +29,8 @@ use crate::message::{self, Message, PullReply};
 use crate::node::admitted::Waiting;
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
+use crate::reaping::Reaping;
+use crate::reaping::quarantine::Quarantine;
 use crate::rebuild::Rebuild;
 use crate::replica::{Asker, Replica};
 use crate::ring::Ring;
@@ -68,6 +71,8 @@ pub struct Node {
     gossip: Gossip,
     entropy: Entropy,
     hints: Hints,
+    reaping: Reaping,
+    quarantine: Quarantine,
     scrub: Scrub,
     pulls: BTreeMap<Token, (NodeId, OpId, BucketId)>,
     housekeeping_at: Time,
@@ -100,11 +105,15 @@ impl Node {
             rebuild: Rebuild::default(),
             gossip,
             entropy: Entropy::new(seed, now.time),
-            hints: Hints::new(boot.hints.clone(), seed),
+            hints: Hints::new(boot.hints.clone(), seed, now.time),
+            reaping: Reaping::new(seed, now.time),
+            quarantine: Quarantine::default(),
             pulls: BTreeMap::new(),
             housekeeping_at: now.time,
             pulse_at: now.time.plus_ms(PULSE_MS),
         };
+        let generations = boot.generations.iter();
+        node.site.generations = generations.map(|entry| ((entry.0, entry.1), entry.2)).collect();
         node.site.trees.restore(&boot.trees);
         let buckets: Vec<Arc<Bucket>> = node.site.catalog.iter().cloned().collect();
         for bucket in buckets {
@@ -167,6 +176,7 @@ impl Node {
             .min(self.scrub.due())
             .min(self.entropy.due(&self.site))
             .min(self.hints.next_deadline(&self.site))
+            .min(self.reaping.due())
     }
 
     /// Begins a command for somebody: here, or at a home if this node may not run it.
@@ -277,6 +287,9 @@ impl Node {
         let Some(reply) = self.replica.on_stored(token, reply, &mut self.site) else {
             return;
         };
+        let Some(reply) = self.on_stored_for_reaping(token, reply) else {
+            return;
+        };
         match self.scrub.on_stored(token, reply, &mut self.site) {
             Ok(buckets) => self.pull(&buckets),
             Err(reply) => {
@@ -307,12 +320,15 @@ impl Node {
         self.scrub.go_on(&mut self.site);
         self.entropy.go_on(&mut self.site);
         self.hints.go_on(&mut self.site);
+        self.go_on_reaping();
+        self.go_on_settling();
         if now.time < self.housekeeping_at {
             return;
         }
         self.housekeeping_at = now.time.plus_ms(HOUSEKEEPING_MS);
         self.site.on_housekeeping();
         self.boots.go_on(&mut self.site);
+        self.reaping.on_tick(&mut self.site);
         self.rebuild.on_tick(&self.site);
         self.go_on_rebuilding();
         self.mend();

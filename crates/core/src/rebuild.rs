@@ -47,6 +47,7 @@ pub struct Rebuild {
     left: Vec<(Stretch, usize, BTreeSet<NodeId>)>,
     pulling: BTreeMap<NodeId, Pulling>,
     totals: BTreeMap<BucketId, usize>,
+    began: BTreeMap<BucketId, Time>,
     next_op: u64,
 }
 
@@ -69,6 +70,7 @@ impl Rebuild {
                 .min(others.len());
             if needed > 0 {
                 *self.totals.entry(bucket.id).or_default() += needed;
+                self.began.insert(bucket.id, site.now.time);
                 self.left.push((
                     Stretch {
                         bucket: bucket.id,
@@ -143,7 +145,12 @@ impl Rebuild {
 
     /// A page has come; its records are the caller's to merge. True if it belongs to a pull in flight.
     pub fn on_page(&mut self, from: NodeId, reply: &PullReply, site: &mut Site) -> bool {
-        if self.pulling.get(&from).is_none_or(|pull| pull.op != reply.op) {
+        // A page that was read long ago may hold what all homes have forgotten since.
+        if self
+            .pulling
+            .get(&from)
+            .is_none_or(|pull| pull.op != reply.op || pull.deadline <= site.now.time)
+        {
             return false;
         }
         let Some(pull) = self.pulling.remove(&from) else {
@@ -181,6 +188,14 @@ impl Rebuild {
             .map(|entry| entry.1)
             .sum();
         Some(1.0 - left as f64 / total.max(1) as f64)
+    }
+
+    /// How long a bucket's rebuild will take at the pace so far, in milliseconds; `None` while nothing of it is done.
+    #[must_use]
+    pub fn eta_ms(&self, bucket: BucketId, now: Time) -> Option<u64> {
+        let share = self.progress(bucket).filter(|&share| share > 0.0)?;
+        let elapsed_us = now.0.saturating_sub(self.began.get(&bucket)?.0);
+        Some((elapsed_us as f64 / 1_000.0 * (1.0 - share) / share) as u64)
     }
 
     fn pull(&mut self, stretch: Stretch, from: NodeId, next: Bytes, is_partial: bool, site: &mut Site) {

@@ -1,7 +1,7 @@
 //! What every protocol of a node can reach: its clocks, ring, buckets and peers, the effects it asks for, and the
 //! answers that wait to be handed to local operations. Decides nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use crate::quorum::Home;
 use crate::random::Random;
 use crate::ring::{Ring, partition_of, placement_hash};
 use crate::stats::Stats;
-use crate::storage::{Spoiled, StoreHealth, StoreOp};
+use crate::storage::{Generation, Meta, Spoiled, StoreHealth, StoreOp};
 use crate::time::{HlcClock, Now, Time, Wall};
 
 /// A wall clock that moves this much more or less than the monotonic one has jumped.
@@ -112,6 +112,12 @@ pub struct Site {
     pub local: VecDeque<Local>,
     /// Effects of this step.
     pub out: Outbox,
+    /// Reap generations.
+    pub generations: BTreeMap<(PartitionId, BucketId), Generation>,
+    /// How long all homes must have held a dead record before it is forgotten, in milliseconds.
+    pub reap_age_ms: u64,
+    /// This node's disk is an older one, and it is not known yet what was reaped since: it signs and keeps nothing.
+    pub is_unsettled: bool,
     clock_sound: bool,
     attempts: u16,
     next_token: u64,
@@ -157,6 +163,9 @@ impl Site {
             spoiled: Vec::new(),
             local: VecDeque::new(),
             out: Outbox::new(),
+            generations: BTreeMap::new(),
+            reap_age_ms: crate::reaping::AGE_MS,
+            is_unsettled: false,
             clock_sound: true,
             attempts: 0,
             next_token: 0,
@@ -201,7 +210,7 @@ impl Site {
     #[must_use]
     pub fn can_mint(&self, command: &Command) -> bool {
         let has_room = !self.health.full || command.frees_space();
-        has_room && !self.out_of_service && !self.health.slow && self.clock_sound
+        has_room && !self.out_of_service && !self.is_unsettled && !self.health.slow && self.clock_sound
     }
 
     /// The same at one of these homes of the key. A node whose syncs are slow signs if no other home is known to be better:
@@ -217,7 +226,7 @@ impl Site {
     #[must_use]
     pub fn is_merely_slow(&self, command: &Command) -> bool {
         let has_room = !self.health.full || command.frees_space();
-        self.health.slow && has_room && !self.out_of_service && self.clock_sound
+        self.health.slow && has_room && !self.out_of_service && !self.is_unsettled && self.clock_sound
     }
 
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.
@@ -365,6 +374,18 @@ impl Site {
     /// `Event::Wrote` when they are durable (or if the store took none of them).
     pub fn ask_change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>) {
         self.local.push_back(Local::Change(op, attempt, changes));
+    }
+
+    /// How far reaping has come in a place.
+    #[must_use]
+    pub fn generation(&self, partition: PartitionId, bucket: BucketId) -> Generation {
+        self.generations.get(&(partition, bucket)).copied().unwrap_or_default()
+    }
+
+    /// Keeps a generation durably; the answer comes under the token.
+    pub fn keep_generation(&mut self, partition: PartitionId, bucket: BucketId, generation: Generation) -> Token {
+        self.generations.insert((partition, bucket), generation);
+        self.ask_store(StoreOp::PutMeta(Meta::Reaped(partition, bucket, generation)))
     }
 
     /// The moment by which expiry is judged: nothing expires while this node's clock is unsound (RULINGS 6).

@@ -41,6 +41,8 @@ pub struct Stats {
     pub hints_kept: u64,
     /// Writes that this node refused to keep for a home, for want of room.
     pub hints_refused: u64,
+    /// Records kept for homes that were dropped because this node works on an older disk.
+    pub hints_dropped: u64,
     /// Comparisons with other homes, whole or broken off.
     pub entropy_exchanges: u64,
     /// Records merged here or at another home because a comparison found them to differ.
@@ -49,6 +51,10 @@ pub struct Stats {
     pub entropy_bytes: u64,
     /// Records read to count trees.
     pub entropy_records_counted: u64,
+    /// Records removed because all homes had agreed to.
+    pub reaped_records: u64,
+    /// Records put aside because the other homes had reaped what this disk still held.
+    pub quarantined_records: u64,
     /// Client puts that left a context above its bound.
     pub contexts_over_limit: u64,
     /// The largest context that a client put left, in entries.

@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use crate::bucket::{Durability, StorageClass};
 use crate::causality::Record;
-use crate::id::{BucketId, NodeId};
+use crate::id::{BucketId, NodeId, PartitionId};
 use crate::key::RecordKey;
 use crate::time::{Hlc, Wall};
 
-/// One write of one key: the whole new record.
+/// One write of one key: the whole new record, or that there is none any more.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Write {
     /// Which.
     pub key: RecordKey,
-    /// What it holds from now on.
-    pub record: Arc<Record>,
+    /// What it holds from now on; `None`: nothing.
+    pub record: Option<Arc<Record>>,
     /// Disk or memory, as the key's bucket says.
     pub class: StorageClass,
 }
@@ -119,6 +119,18 @@ pub enum Meta {
     Hint(Box<HintMemory>),
     /// The home holds what was kept for it under this name.
     Delivered(NodeId, RecordKey),
+    /// The reap generation of a partition of a bucket (RULINGS 24).
+    Reaped(PartitionId, BucketId, Generation),
+}
+
+/// How far reaping has come in a partition of a bucket at one home. All homes pin a generation before one of them forgets
+/// anything under it: whoever has pinned less than another has reaped works on an older disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Generation {
+    /// The last one that this home has promised.
+    pub pinned: u64,
+    /// The last one under which it has forgotten something.
+    pub reaped: u64,
 }
 
 /// A record that this node keeps for another (RULINGS 23).
@@ -275,6 +287,8 @@ pub struct BootState {
     pub scrub: ScrubMemory,
     /// Records kept for other nodes.
     pub hints: Vec<HintMemory>,
+    /// Reap generations.
+    pub generations: Vec<(PartitionId, BucketId, Generation)>,
     /// Trees as they were kept by the clean stop that left the marker; empty without.
     pub trees: Vec<u8>,
 }

@@ -23,6 +23,8 @@ const PATIENCE_US: u64 = 2_000_000;
 /// Request ids used on one key: a record remembers sixteen, and a retry may leave two.
 const REQUEST_IDS_MAX: usize = 5;
 /// A batch names no timeout: it has the default.
+/// Where something is to be forgotten, clients end with deleting what they see, for as long as this, in microseconds.
+const CLEANING_US: u64 = 6_000_000;
 const BATCH_TIMEOUT_MS: u64 = 5_000;
 /// As good as for ever.
 const TTL_LONG_MS: u64 = 315_360_000_000;
@@ -352,8 +354,14 @@ impl Clients {
             let r = answers_of(own.unwrap_or(history.keys[key].bucket.r), n);
             return (Command::Get(Get { target, options }), Part::Get { key, r, strict });
         }
-        let token = self.token(client, key);
-        let is_delete = self.chance.percent(15) && (token.is_some() || !history.keys[key].keeps_siblings());
+        let is_cleaning = world.scenario.reaping.is_some() && world.now_us + CLEANING_US >= self.until_us;
+        let token = if is_cleaning {
+            self.clients[client].tokens.get(&key).cloned()
+        } else {
+            self.token(client, key)
+        };
+        let deletes = if is_cleaning { 100 } else { 15 };
+        let is_delete = self.chance.percent(deletes) && (token.is_some() || !history.keys[key].keeps_siblings());
         let may_have_id = history.keys[key].request_ids < REQUEST_IDS_MAX;
         let has_id = may_have_id && self.chance.percent(load.request_ids);
         let has_ttl = !is_delete && self.chance.percent(load.ttl);

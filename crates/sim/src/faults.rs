@@ -9,9 +9,13 @@ use torc_core::storage::StoreError;
 use crate::chance::Chance;
 use crate::history::History;
 use crate::scenario::FaultKind;
-use crate::world::disk::{Records, SyncMode};
+use crate::world::disk::SyncMode;
+use crate::world::image::Records;
 use crate::world::lifecycle::Death;
 use crate::world::{Alarm, Event, Happening, Loss, World};
+
+/// How much more seldom faults strike while clients rest.
+const REST_FACTOR: u64 = 100;
 
 /// A fault that lasts.
 #[derive(Debug)]
@@ -57,7 +61,13 @@ impl Faults {
         let kind = self.chance.pick(&world.scenario.faults);
         self.begin(kind, history, world);
         let (low, high) = world.scenario.fault_gap_us;
-        let at = world.now_us + self.chance.between(low, high);
+        // While clients rest it is seldom.
+        let factor = if world.now_us < world.scenario.hostile_us {
+            1
+        } else {
+            REST_FACTOR
+        };
+        let at = world.now_us + self.chance.between(low, high) * factor;
         world.schedule(at, Event::Outside(Alarm::Fault));
     }
 
@@ -161,7 +171,8 @@ impl Faults {
             }
             FaultKind::Misconfigured => {
                 // Two with the same mistake would take one another for sound.
-                let is_alone = !world.hosts.iter().any(|other| other.is_misconfigured);
+                let mut others = self.ongoing.iter().flatten();
+                let is_alone = !others.any(|fault| matches!(fault, Ongoing::Misconfigured(_)));
                 if is_alone && world.hosts[host].node.is_some() {
                     world.hosts[host].is_misconfigured = true;
                     world.kill(host, Death::Process, 20_000);

@@ -14,7 +14,8 @@ use torc_core::quorum::QuorumSize;
 use torc_core::ring::{partition_of, placement_hash};
 use torc_core::time::{Hlc, Wall};
 
-use crate::world::disk::{Changed, Records};
+use crate::world::disk::Changed;
+use crate::world::image::Records;
 use crate::world::{Loss, World};
 
 /// What orders lww writes (RULINGS 5): clock, then the actor's node, life and birth, then its counter.
@@ -121,6 +122,8 @@ pub struct Put {
     pub stamps: BTreeSet<Order>,
     /// Every copy that was promised is gone by a fault that no store can survive.
     pub is_void: bool,
+    /// It was dead, and a home has forgotten it for good.
+    pub is_reaped: bool,
     /// More homes have forgotten it than a read quorum can bridge.
     pub is_quorum_void: bool,
     /// Homes that held it, lost it and knew that they had lost something.
@@ -151,6 +154,7 @@ impl Put {
             dots: BTreeSet::new(),
             stamps: BTreeSet::new(),
             is_void: false,
+            is_reaped: false,
             is_quorum_void: false,
             lost_by: BTreeSet::new(),
             seen_by: Vec::new(),
@@ -346,6 +350,29 @@ impl History {
         }
         if loss != Loss::Known {
             self.on_mark_lost(host, world);
+            self.on_rolled_back(host);
+        }
+    }
+
+    /// The only copy of some keys is an older one: nobody else remembers what had been forgotten of them.
+    fn on_rolled_back(&mut self, host: usize) {
+        for key in self.keys.iter().filter(|key| key.homes == [host]) {
+            for &id in &key.puts {
+                self.puts[id].is_reaped = false;
+            }
+        }
+    }
+
+    /// A home has forgotten a dead record: nothing of it is promised any more, but that it does not come back.
+    pub fn on_reaped(&mut self, name: &RecordKey, record: &Record) {
+        let Some(key) = self.key_of(name) else { return };
+        for id in self.keys[key].puts.clone() {
+            if self.holds(id, Some(record)) {
+                let put = &mut self.puts[id];
+                put.is_reaped = true;
+                put.is_void = true;
+                put.is_quorum_void = true;
+            }
         }
     }
 
@@ -357,6 +384,20 @@ impl History {
                 if self.puts[id].fate == Fate::Acknowledged {
                     self.void_if_gone(id, world);
                 }
+            }
+        }
+    }
+
+    /// A host keeps a hint no longer. Where the homes have lost the record since, that was all there was: a host on an older
+    /// disk delivers nothing that it finds there.
+    pub fn on_hint_gone(&mut self, name: &RecordKey, world: &World) {
+        let Some(key) = self.key_of(name) else { return };
+        if self.keys[key].lost_at_us.is_none() {
+            return;
+        }
+        for id in self.keys[key].puts.clone() {
+            if self.puts[id].fate == Fate::Acknowledged {
+                self.void_if_gone(id, world);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use torc_sim::run::run;
 use torc_sim::sweep::sweep;
 
-const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N | rate | gossip [--nodes N --seconds S]";
+const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | hash SEED | mutants --seeds N [NAME…] | rate | gossip [--nodes N --seconds S]";
 /// Failing seeds are named up to this many; more say nothing new.
 const FAILURES_MAX: usize = 20;
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         (Some("sweep"), _, Some(seeds)) => sweep_command(number("--from").unwrap_or(0), seeds),
         (Some("repro"), Some(seed), _) => repro_command(seed),
         #[cfg(feature = "mutants")]
-        (Some("mutants"), _, Some(seeds)) => mutants_command(number("--from").unwrap_or(0), seeds),
+        (Some("mutants"), _, Some(seeds)) => mutants_command(number("--from").unwrap_or(0), seeds, &words[1..]),
         (Some("hash"), Some(seed), _) => {
             println!("{:016x}", run(seed, false).hash);
             ExitCode::SUCCESS
@@ -164,9 +164,9 @@ fn cpu_seconds() -> f64 {
 
 /// Prints who caught which planted bug; fails if one was not caught.
 #[cfg(feature = "mutants")]
-fn mutants_command(first: u64, seeds: u64) -> ExitCode {
+fn mutants_command(first: u64, seeds: u64, names: &[&str]) -> ExitCode {
     let started = Instant::now();
-    let hunts = torc_sim::mutants::hunt(first, seeds);
+    let hunts = torc_sim::mutants::hunt(first, seeds, names);
     println!("{:<26} {:>6}  checker", "planted bug", "seed");
     for hunt in &hunts {
         let name = format!("{:?}", hunt.mutant);

@@ -19,16 +19,18 @@ pub struct Hunt {
     pub caught: Option<(u64, &'static str)>,
 }
 
-/// Plants each bug in turn and runs up to `seeds` seeds until one breaks something.
+/// Plants each bug in turn, or those of these names, and runs up to `seeds` seeds until one breaks something.
 #[must_use]
-pub fn hunt(first: u64, seeds: u64) -> Vec<Hunt> {
+pub fn hunt(first: u64, seeds: u64, names: &[&str]) -> Vec<Hunt> {
+    let is_wanted = |mutant: &Mutant| names.is_empty() || names.contains(&&*format!("{mutant:?}"));
+    let wanted: Vec<Mutant> = Mutant::ALL.into_iter().filter(is_wanted).collect();
     let next = AtomicUsize::new(0);
     let hunts = Mutex::new(Vec::new());
     let workers = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some(&mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&mutant) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let caught = hunt_one(mutant, first, seeds);
                     let mut hunts = hunts.lock().expect("no hunter panics: runs catch their panics");
                     hunts.push(Hunt { mutant, caught });

@@ -195,7 +195,10 @@ impl Cluster {
             StoreOp::Get { key, .. } => StoreReply::Record(disk.get(&key).cloned()),
             StoreOp::Commit { writes, .. } => {
                 for write in writes {
-                    disk.insert(write.key, write.record);
+                    match write.record {
+                        Some(record) => disk.insert(write.key, record),
+                        None => disk.remove(&write.key),
+                    };
                 }
                 StoreReply::Done
             }

@@ -3,23 +3,26 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use torc_core::background::{PaceChange, Work};
 use torc_core::effect::Notice;
 use torc_core::id::RequestId;
+use torc_core::node::Node;
 use torc_core::outcome::Outcome;
 
 use crate::checkers::dots::Dots;
 use crate::checkers::{
-    Violation, bounds, causality, convergence, durability, expiry, hints, liveness, outcomes, request_ids,
+    Violation, bounds, causality, convergence, durability, expiry, hints, liveness, outcomes, reaping, request_ids,
     resurrection, scrubbing,
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
 use crate::history::{Fate, History, Shown};
 use crate::redis::RedisClients;
-use crate::scenario::Scenario;
+use crate::scenario::{ReapingPlan, Scenario};
 use crate::world::disk::SyncMode;
+use crate::world::image::Records;
 use crate::world::lifecycle::Death;
-use crate::world::{Alarm, Happening, World};
+use crate::world::{Alarm, Event, Happening, Loss, World};
 
 /// A node trusts its clock again this long after its peers' clocks have come right, in microseconds.
 const CLOCKS_SETTLE_US: u64 = 45_000_000;
@@ -29,6 +32,10 @@ const HEAL_US_MAX: u64 = 60_000_000;
 const ROUND_US: u64 = 1_000_000;
 /// Everything must be rebuilt this long after that, in microseconds.
 const REBUILD_US_MAX: u64 = 200_000_000;
+/// How long it takes at most to forget what is dead in a calm cluster, in microseconds.
+const REAP_US: u64 = 260_000_000;
+/// How much longer than clients go on a host is away, in microseconds.
+const AWAY_US: u64 = 230_000_000;
 /// A run with more steps than this does not end.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -92,6 +99,7 @@ pub(crate) struct Run {
     faults: Faults,
     dots: Dots,
     hostile_until_us: u64,
+    is_half_over: bool,
     pub(crate) last_reply: Option<(RequestId, Outcome)>,
 }
 
@@ -99,26 +107,95 @@ impl Run {
     fn new(mut world: World) -> Self {
         let history = History::new(&world);
         let hostile_until_us = world.scenario.hostile_us;
+        let faulty_us = world.scenario.reaping.as_ref().map_or(0, |plan| plan.faulty_us);
+        if let Some(plan) = &world.scenario.reaping {
+            let at = plan.every_us;
+            world.schedule(at, Event::Outside(Alarm::Reap));
+        }
         Self {
             clients: Clients::new(&mut world, &history, hostile_until_us),
             redis: RedisClients::new(&mut world, hostile_until_us),
-            faults: Faults::new(&mut world, hostile_until_us),
+            faults: Faults::new(&mut world, hostile_until_us + faulty_us),
             world,
             history,
             dots: Dots::default(),
             hostile_until_us,
+            is_half_over: false,
             last_reply: None,
         }
     }
 
     fn play(&mut self) -> Result<(), Violation> {
         self.go_on_until(self.hostile_until_us)?;
+        // Clients rest, while now and then something goes on going wrong, for as long as it takes to forget something.
+        let faulty_us = self.world.scenario.reaping.as_ref().map_or(0, |plan| plan.faulty_us);
+        self.go_on_for(faulty_us)?;
         self.calm()?;
         self.heal_unread()?;
+        if self.world.scenario.reaping.is_some() {
+            self.reap_in_calm()?;
+        }
         self.scrub_everything()?;
         let shown = self.read_everything()?;
         self.judge(&shown)?;
         self.list_everything(&shown)
+    }
+
+    /// Everything dead is forgotten; then the one disk that is ever replaced is replaced by the copy of long ago.
+    fn reap_in_calm(&mut self) -> Result<(), Violation> {
+        self.go_on_for(REAP_US)?;
+        let host = self.world.scenario.restored;
+        if self.world.hosts[host].copy.is_some() {
+            self.world.kill(host, Death::Restore, 1_000_000);
+            self.look()?;
+            self.go_on_for(5_000_000)?;
+        }
+        self.become_whole()?;
+        self.heal_unread()
+    }
+
+    /// Operators look for what may be forgotten, again and again.
+    fn look_for_dead(&mut self) {
+        let Some(plan) = self.world.scenario.reaping.clone() else {
+            return;
+        };
+        let is_hostile = self.world.now_us < self.hostile_until_us + plan.faulty_us;
+        if is_hostile && self.world.now_us >= self.hostile_until_us / 2 {
+            self.begin_absences(&plan);
+        }
+        for host in 0..self.world.hosts.len() {
+            if is_hostile && plan.hints_are_paused {
+                self.pause_hints(host, true);
+            }
+            self.world.reap(host);
+        }
+        let at = self.world.now_us + plan.every_us;
+        self.world.schedule(at, Event::Outside(Alarm::Reap));
+    }
+
+    /// A copy of a disk is put away for long, and a host goes away for long.
+    fn begin_absences(&mut self, plan: &ReapingPlan) {
+        let restored = self.world.scenario.restored;
+        if self.is_half_over {
+            return;
+        }
+        self.is_half_over = true;
+        if self.world.hosts[restored].copy.is_none() {
+            self.world.hosts[restored].copy = Some(self.world.hosts[restored].disk.copy());
+        }
+        if let Some(host) = plan.away {
+            self.world
+                .kill(host, Death::Machine, self.hostile_until_us / 2 + AWAY_US);
+        }
+    }
+
+    /// Nobody hands over what this host keeps for others, or it does again.
+    fn pause_hints(&mut self, host: usize, paused: bool) {
+        let change = PaceChange {
+            paused: Some(paused),
+            ..PaceChange::default()
+        };
+        self.world.control(host, Work::Hints, change);
     }
 
     /// Lets everything happen until a time.
@@ -132,6 +209,7 @@ impl Run {
                 }
                 Some(Alarm::Redis(client, wait)) => self.redis.on_alarm(client, wait, &mut self.world)?,
                 Some(Alarm::Fault) => self.faults.strike(&self.history, &mut self.world),
+                Some(Alarm::Reap) => self.look_for_dead(),
                 Some(Alarm::Mend(index)) => self.faults.mend(index, &mut self.world),
             }
             self.look()?;
@@ -172,7 +250,23 @@ impl Run {
                 self.dots.check(&changed)?;
                 causality::check(&self.history, host, &changed, &self.world)
             }
-            Happening::Delivered(host, hint) => hints::check_delivered(&self.history, host, &hint, &self.world),
+            Happening::Removed(host, name, record) => {
+                let is_settling = self.world.hosts[host].node.as_ref().is_some_and(Node::is_settling);
+                if is_settling {
+                    // Put aside by a host on an older disk: to it, and so to the cluster, this is lost.
+                    self.redis.on_lost(&name);
+                    let before = Records::from([(name, record)]);
+                    self.history.on_lost(host, &before, Loss::Known, &self.world);
+                    return Ok(());
+                }
+                self.history.on_reaped(&name, &record);
+                reaping::check_removed(&self.history, host, &name, &record, &self.world)
+            }
+            Happening::Delivered(host, hint) => {
+                hints::check_delivered(&self.history, host, &hint, &self.world)?;
+                self.history.on_hint_gone(&hint.key, &self.world);
+                Ok(())
+            }
             Happening::Lost {
                 host,
                 before,
@@ -213,6 +307,9 @@ impl Run {
                 world.kill(host, Death::Process, 50_000);
             }
             world.tell_health(host);
+        }
+        for host in 0..self.world.hosts.len() {
+            self.pause_hints(host, false);
         }
         self.look()?;
         let late_us = self.world.scenario.network.tail_us_max.max(CLOCKS_SETTLE_US);

@@ -94,6 +94,19 @@ pub struct LoadPlan {
     pub ttl: u64,
 }
 
+/// How dead records are forgotten in a run. It takes minutes, so not every run is about it.
+#[derive(Clone, Debug)]
+pub struct ReapingPlan {
+    /// Every host looks for what may be forgotten this often, in microseconds.
+    pub every_us: u64,
+    /// How long clients rest while faults go on, in microseconds.
+    pub faulty_us: u64,
+    /// A host that goes away while clients are busy, for minutes.
+    pub away: Option<usize>,
+    /// Operators keep hints from being handed over.
+    pub hints_are_paused: bool,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -127,6 +140,8 @@ pub struct Scenario {
     pub fault_gap_us: (u64, u64),
     /// How long clients and faults go on, in microseconds.
     pub hostile_us: u64,
+    /// Whether and how dead records are forgotten.
+    pub reaping: Option<ReapingPlan>,
 }
 
 impl Scenario {
@@ -141,6 +156,13 @@ impl Scenario {
         if !faults.is_empty() && overload.percent(25) {
             faults.push(FaultKind::SlowPeer);
         }
+        let mut reaping = Chance::new(seed, 7);
+        let reaping = reaping.percent(15).then(|| ReapingPlan {
+            every_us: reaping.pick(&[2_000_000, 10_000_000]),
+            faulty_us: reaping.between(200, 600) * 1_000_000,
+            away: reaping.percent(40).then(|| reaping.index(nodes)),
+            hints_are_paused: reaping.percent(60),
+        });
         let is_calm = faults.is_empty();
         let network = draw_network(&mut chance, is_calm);
         let victim = chance.percent(35).then(|| chance.index(nodes));
@@ -170,14 +192,20 @@ impl Scenario {
                 keys: chance.between(1, 5) as usize,
                 think_us_max: chance.pick(&[20_000, 200_000, 1_000_000]),
                 beat_us: chance.pick(&[1, 1_000, 20_000, 50_000]),
-                request_ids: chance.pick(&[0, 20, 60]),
+                // What a request may be repeated for is kept for ten minutes.
+                request_ids: chance.pick(&[0, 20, 60]) * u64::from(reaping.is_none()),
                 strict: chance.pick(&[0, 40, 100]),
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
             },
             running_max: overload.pick(&[RUNNING_MAX_DEFAULT, RUNNING_MAX_DEFAULT, 4, 2, 1]),
             fault_gap_us: if victim.is_some() {
-                chance.pick(&[(20_000, 200_000), (50_000, 600_000), (200_000, 4_000_000)])
+                chance.pick(&[
+                    (20_000, 200_000),
+                    (50_000, 600_000),
+                    (300_000, 1_200_000),
+                    (200_000, 4_000_000),
+                ])
             } else {
                 chance.pick(&[(50_000, 1_000_000), (200_000, 4_000_000), (2_000_000, 10_000_000)])
             },
@@ -185,6 +213,7 @@ impl Scenario {
             victim,
             faults,
             hostile_us,
+            reaping,
         }
     }
 

@@ -192,7 +192,7 @@ fn write_one(store: &mut Store, random: &mut u64, next_token: &mut u64, durabili
     assert!(found.is_ok(), "{found:?}");
     let writes = vec![Write {
         key,
-        record: record(),
+        record: Some(record()),
         class,
     }];
     store.submit(Token(*next_token), StoreOp::Commit { writes, durability });
@@ -204,7 +204,7 @@ fn fill(store: &mut Store, answers: &Answers) {
     for number in 0..KEYS {
         let writes = vec![Write {
             key: key(number),
-            record: record(),
+            record: Some(record()),
             class: StorageClass::Disk,
         }];
         let durability = Durability::Buffered;

@@ -31,6 +31,9 @@ pub(crate) fn boot(engine: &Engine, dir: &std::path::Path) -> Result<BootState, 
             Some(Fact::Head(partition, bucket)) => heads.push((partition, bucket)),
             Some(Fact::Scrub(memory)) => state.scrub = memory,
             Some(Fact::Hint(hint)) => state.hints.push(hint),
+            Some(Fact::Generation(partition, bucket, generation)) => {
+                state.generations.push((partition, bucket, generation));
+            }
         }
     }
     state.incarnation += 1;

@@ -59,9 +59,9 @@ impl RecordCache {
         self.records.insert(copy_key(key), record);
     }
 
-    /// What a commit will make of the record.
-    pub fn put(&mut self, key: &RecordKey, record: &Record) {
-        let entry = Some(Arc::new(copy_record(record)));
+    /// What a commit will make of the record; `None`: it removes it.
+    pub fn put(&mut self, key: &RecordKey, record: Option<&Record>) {
+        let entry = record.map(|record| Arc::new(copy_record(record)));
         match self.records.get_mut(key) {
             Some(mut held) => *held = entry,
             None => self.records.insert(copy_key(key), entry),

@@ -198,6 +198,7 @@ impl Committer {
             latest.reserve(writes);
         }
         let mut written = 0;
+        let mut removes = false;
         let mut facts: BTreeMap<Vec<u8>, meta::Stored> = BTreeMap::new();
         for entry in entries.iter().rev() {
             match entry {
@@ -210,10 +211,15 @@ impl Committer {
                         if !is_on_disk || (latest.insert(&write.key, ()).is_some()) {
                             continue;
                         }
-                        self.scratch.clear();
-                        codec::encode_into(&write.record, &mut self.scratch);
-                        batch.insert(&self.engine.records, write.key.as_bytes(), &self.scratch[..]);
                         written += 1;
+                        let Some(record) = &write.record else {
+                            batch.remove(&self.engine.records, write.key.as_bytes());
+                            removes = true;
+                            continue;
+                        };
+                        self.scratch.clear();
+                        codec::encode_into(record, &mut self.scratch);
+                        batch.insert(&self.engine.records, write.key.as_bytes(), &self.scratch[..]);
                         if write.key.is_partition_head() {
                             let head = meta::stored_head(&write.key);
                             facts.insert(head.key.clone(), head);
@@ -229,7 +235,6 @@ impl Committer {
                 facts.entry(stored.key.clone()).or_insert(stored);
             }
         }
-        let mut removes = false;
         for fact in facts.into_values() {
             if meta::is_removed(&fact) {
                 batch.remove(&self.engine.meta, fact.key);
@@ -390,7 +395,7 @@ fn batch_length(entries: &[Entry]) -> usize {
         }
         bytes += writes_of(entry)
             .iter()
-            .map(|write| write.record.weight())
+            .map(|write| write.record.as_ref().map_or(0, |record| record.weight()))
             .sum::<usize>();
     }
     entries.len()

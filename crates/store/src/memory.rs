@@ -41,6 +41,12 @@ impl MemoryRecords {
         }
     }
 
+    pub fn remove(&mut self, key: &RecordKey) {
+        if let Some((key, record)) = self.records.remove(key.as_bytes()) {
+            self.bytes -= weight_of(&key, Some(&record));
+        }
+    }
+
     /// What the records weigh, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes

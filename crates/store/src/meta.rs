@@ -1,10 +1,10 @@
 //! Small durable facts about this node. An empty value: no longer so. Nothing is ever removed, because a compaction that
 //! dropped the engine's highest sequence number would let it be used again; the journals' check relies on their order.
 //! ```text
-//! key:   'i' incarnation, 'n' slot u32 BE: one of the last boots, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub, 'k' home u32 BE, name of the record: kept for that home; 'f': the last removal
+//! key:   'i' incarnation, 'n' slot u32 BE: one of the last boots, 'm' clean marker, 'p' node u32 BE: a peer's boots, 'r' bucket u32 BE: rebuilding, 'h' partition u16 BE, bucket u32 BE: has a head, 's' scrub, 'k' home u32 BE, name of the record: kept for that home; 'g' partition u16 BE, bucket u32 BE: reap generation, 'f': the last removal
 //! value: | version u8 | body, all integers LE | CRC32C u32 LE of version and body |
 //! body:  'i' incarnation u64; 'n' incarnation, nonce u64; 'm' life, birth, hlc, incarnation u64; 'p' incarnation, nonce, before, heard 4 × u64; 'r', 'h' nothing;
-//!        's' begun, ended u64 (all ones: never), has a position u8, position; 'k' since u64, 1 u8, the stored form of the record; 'f' nothing
+//!        's' begun, ended u64 (all ones: never), has a position u8, position; 'k' since u64, 1 u8, the stored form of the record; 'g' pinned, reaped u64; 'f' nothing
 //! ```
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use torc_core::causality::codec;
 use torc_core::id::{BucketId, Life, NodeId, PartitionId};
 use torc_core::key::RecordKey;
-use torc_core::storage::{CleanMarker, HEARD_MAX, HintMemory, LINEAGE_MAX, Meta, PeerMemory, ScrubMemory};
+use torc_core::storage::{CleanMarker, Generation, HEARD_MAX, HintMemory, LINEAGE_MAX, Meta, PeerMemory, ScrubMemory};
 use torc_core::time::{Hlc, Wall};
 
 /// The version that is written.
@@ -44,6 +44,7 @@ pub(crate) enum Fact {
     Head(PartitionId, BucketId),
     Scrub(ScrubMemory),
     Hint(HintMemory),
+    Generation(PartitionId, BucketId, Generation),
 }
 
 /// True if a fact that no longer holds is removed: those that come in any number.
@@ -74,6 +75,10 @@ pub(crate) fn stored(meta: &Meta) -> Stored {
             key: hint_key(*home, key),
             value: Vec::new(),
         },
+        Meta::Reaped(partition, bucket, generation) => Stored {
+            key: placed(b'g', *partition, *bucket),
+            value: sealed(&[generation.pinned, generation.reaped]),
+        },
         Meta::Scrub(memory) => {
             let times = [memory.begun.0, memory.ended.map_or(u64::MAX, |ended| ended.0)];
             Stored {
@@ -103,11 +108,8 @@ pub(crate) fn stored_marker(marker: &CleanMarker) -> Stored {
 
 /// That a partition has a head: written with it, so that a boot need not look for it among all records.
 pub(crate) fn stored_head(head: &RecordKey) -> Stored {
-    let mut key = vec![b'h'];
-    key.extend_from_slice(&head.partition().0.to_be_bytes());
-    key.extend_from_slice(&head.bucket().0.to_be_bytes());
     Stored {
-        key,
+        key: placed(b'h', head.partition(), head.bucket()),
         value: sealed(&[]),
     }
 }
@@ -182,8 +184,21 @@ fn read_fact(key: &[u8], value: &[u8]) -> Result<Fact, &'static str> {
             let partition = PartitionId(u16::from_be_bytes([p0, p1]));
             Ok(Fact::Head(partition, BucketId(u32::from_be_bytes([b0, b1, b2, b3]))))
         }
+        Some((b'g', &[p0, p1, b0, b1, b2, b3])) => {
+            let [pinned, reaped] = opened(value).ok_or("a reap generation")?;
+            let partition = PartitionId(u16::from_be_bytes([p0, p1]));
+            let bucket = BucketId(u32::from_be_bytes([b0, b1, b2, b3]));
+            Ok(Fact::Generation(partition, bucket, Generation { pinned, reaped }))
+        }
         Some(_) | None => Err("an unknown kind of fact"),
     }
+}
+
+fn placed(kind: u8, partition: PartitionId, bucket: BucketId) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&partition.0.to_be_bytes());
+    key.extend_from_slice(&bucket.0.to_be_bytes());
+    key
 }
 
 fn keyed(kind: u8, number: u32) -> Vec<u8> {
@@ -309,6 +324,10 @@ mod tests {
                 Fact::Head(PartitionId(300), BucketId(70_000)),
             ),
         ];
+        let generation = Generation { pinned: 9, reaped: 8 };
+        let reaped = stored(&Meta::Reaped(PartitionId(300), BucketId(70_000), generation));
+        let expected = Fact::Generation(PartitionId(300), BucketId(70_000), generation);
+        assert_eq!(read(&reaped.key, &reaped.value), Ok(Some(expected)));
         for position in [None, Some(Bytes::new()), Some(Bytes::from_static(b"\x01\x02"))] {
             let memory = ScrubMemory {
                 position,

@@ -335,12 +335,15 @@ impl Store {
         for write in writes {
             match write.class {
                 StorageClass::Disk => {
-                    self.cache.put(&write.key, &write.record);
+                    self.cache.put(&write.key, write.record.as_deref());
                     self.loads.written(&write.key);
                     any_on_disk = true;
                 }
                 StorageClass::Memory => {
-                    self.memory.put(&write.key, &write.record);
+                    match &write.record {
+                        Some(record) => self.memory.put(&write.key, record),
+                        None => self.memory.remove(&write.key),
+                    }
                     any_in_memory = true;
                 }
             }

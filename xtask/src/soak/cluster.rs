@@ -156,7 +156,9 @@ impl Node {
     /// True if the process has ended, and its last words name the command that rebuilds its copies.
     fn asks_to_be_rebuilt(&self) -> bool {
         let mut process = self.process.lock().expect("no holder panics");
-        let has_ended = process.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+        let has_ended = process
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
         let log = std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
         has_ended && log.lines().last().is_some_and(|line| line.contains("--rebuild"))
     }

@@ -225,7 +225,9 @@ impl Put {
                 record: Some(record),
                 signed,
             } => (record, signed),
-            Changed::Unchanged { record: None, .. } => return self.refused_locally(&WriteResult::Failed, site),
+            Changed::Unchanged { record: None, .. } | Changed::Removed => {
+                return self.refused_locally(&WriteResult::Failed, site);
+            }
             Changed::Refused(failure) => return self.fail(failure.cause, site),
         };
         self.signed = signed;

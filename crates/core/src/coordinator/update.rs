@@ -205,7 +205,7 @@ impl Update {
                 } => {
                     records.push((key, record));
                 }
-                Changed::Unchanged { record: None, .. } => {}
+                Changed::Unchanged { record: None, .. } | Changed::Removed => {}
                 Changed::Refused(failure) => return self.fail(failure.cause, Certainty::Unknown, site),
             }
         }

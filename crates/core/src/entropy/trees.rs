@@ -147,11 +147,11 @@ impl Trees {
         self.corrected
     }
 
-    /// What a commit changes, if the record is compared with other homes.
+    /// What a commit changes, if the record is compared with other homes. `new` of `None`: it is removed.
     #[must_use]
-    pub fn delta(&self, key: &RecordKey, old: Option<Option<&Record>>, new: &Record) -> Option<Delta> {
+    pub fn delta(&self, key: &RecordKey, old: Option<Option<&Record>>, new: Option<&Record>) -> Option<Delta> {
         let group = self.group(key.bucket())?;
-        if active(Mutant::LeafForgetsDeletes) && new.is_tombstone() {
+        if active(Mutant::LeafForgetsDeletes) && new.is_some_and(Record::is_tombstone) {
             return None;
         }
         Some(Delta {
@@ -162,7 +162,7 @@ impl Trees {
             leaf: leaf_of(key, self.partitions),
             key: key.clone(),
             old: old.map(|old| old.map_or(0, |old| record_hash(key, old))),
-            new: record_hash(key, new),
+            new: new.map_or(0, |new| record_hash(key, new)),
         })
     }
 

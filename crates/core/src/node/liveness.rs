@@ -23,6 +23,7 @@ impl Node {
             self.entropy.on_peer_down(node, &mut self.site);
             self.hints.on_peer_down(node, &mut self.site);
             self.rebuild.on_peer_down(node);
+            self.reaping.on_peer_down(node);
             for id in self.operations.ids() {
                 self.site.notify(id, Event::PeerDown(node));
             }

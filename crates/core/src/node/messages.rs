@@ -1,5 +1,7 @@
 //! What peers say, and to which part of the node it goes.
 
+use std::collections::BTreeSet;
+
 use super::Node;
 use crate::boot::Verdict;
 use crate::bucket::StorageClass;
@@ -88,11 +90,23 @@ impl Node {
                     self.site.notify(op, Event::Refused(from, refused.reason));
                 }
             }
-            Message::Boot(boot) => self.boots.on_boot(from, &boot, &mut self.site),
+            Message::Boot(boot) => {
+                let unsure_of = if boot.must_learn {
+                    self.unsure_of()
+                } else {
+                    BTreeSet::new()
+                };
+                self.boots.on_boot(from, &boot, &unsure_of, &mut self.site);
+            }
             Message::BootReply(reply) => {
-                if self.boots.on_reply(from, reply, &mut self.site) == Verdict::Regressed {
+                if let Some(reaped) = &reply.reaped
+                    && self.boots.is_answer(&reply)
+                {
+                    self.quarantine.on_generations(from, reaped, &self.site);
+                }
+                if self.boots.on_reply(from, &reply, &mut self.site) == Verdict::Regressed {
                     self.rebuild_everything();
-                    self.boots.settle(&mut self.site);
+                    self.begin_settling();
                 }
             }
             Message::Pull(pull) => {
@@ -122,6 +136,7 @@ impl Node {
             }
             Message::Pulse => {}
             Message::Entropy(talk) => self.entropy.on_talk(from, talk, &mut self.site),
+            Message::Reaping(talk) => self.on_reap_talk(from, talk),
             Message::Gossip(talk) => {
                 self.site.stats.gossip_messages += 1;
                 self.gossip.on_talk(from, talk, self.site.now.time);

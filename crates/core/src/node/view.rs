@@ -13,6 +13,7 @@ use crate::hints::Hints;
 use crate::id::{BucketId, Life, NodeId};
 use crate::liveness::Liveness;
 use crate::quorum::majority;
+use crate::reaping::ReapingProgress;
 use crate::ring::Ring;
 use crate::scrub::ScrubProgress;
 use crate::stats::Stats;
@@ -51,6 +52,12 @@ impl Node {
         }
         if self.boots.is_waiting(&self.site) {
             return Err("the other nodes have not confirmed yet that they know this node's last boot".into());
+        }
+        if self.site.is_unsettled {
+            let waits_for = self.quarantine.waits_for().len();
+            return Err(format!(
+                "this node's disk is older than what the others know of it: it puts aside what was deleted since ({waits_for} nodes have yet to say what that is)"
+            ));
         }
         if let Some(&bucket) = self.replica.rebuilding().first() {
             let name = self
@@ -112,6 +119,24 @@ impl Node {
     #[must_use]
     pub fn entropy(&self) -> EntropyProgress {
         self.entropy.progress(&self.site)
+    }
+
+    /// True while this node, whose disk is older than what the others know of it, puts aside what was deleted since.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.site.is_unsettled
+    }
+
+    /// Where reaping is.
+    #[must_use]
+    pub fn reaping(&self) -> ReapingProgress {
+        self.reaping.progress()
+    }
+
+    /// Changes how long all homes must have held a dead record before it is forgotten, in milliseconds. Less than the time
+    /// that an old message may take brings deleted data back: for tests.
+    pub fn set_reap_age_ms(&mut self, age_ms: u64) {
+        self.site.reap_age_ms = age_ms;
     }
 
     /// Where the scrub is.
@@ -198,6 +223,12 @@ impl Node {
     #[must_use]
     pub fn is_clock_sound(&self) -> bool {
         self.site.is_clock_sound()
+    }
+
+    /// How long a bucket's rebuild will take at the pace so far, in milliseconds; `None` while that is not known.
+    #[must_use]
+    pub fn rebuild_eta_ms(&self, bucket: BucketId) -> Option<u64> {
+        self.rebuild.eta_ms(bucket, self.site.now.time)
     }
 
     /// Buckets being rebuilt, with the share done, 0 to 1.

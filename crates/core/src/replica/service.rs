@@ -115,6 +115,21 @@ impl Replica {
         self.rebuild_jobs > 0
     }
 
+    /// Removes records that are still exactly what was agreed upon; nobody waits.
+    pub fn reap(&mut self, records: Vec<(RecordKey, u128)>, site: &mut Site) {
+        let changes = records
+            .into_iter()
+            .map(|(key, hash)| (key, Change::Reap(hash)))
+            .collect();
+        self.write(None, Purpose::Reap, changes, site);
+    }
+
+    /// True if a read or write of the record is under way here: what the store shows of it may not be all.
+    #[must_use]
+    pub fn is_busy_with(&self, key: &RecordKey) -> bool {
+        self.held.find(key).is_some()
+    }
+
     /// Makes changes for a local operation: tells it what was signed as soon as that is known, and again when durable.
     pub fn change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
         self.write(
@@ -298,12 +313,12 @@ impl Replica {
             has_regressed |= forgot && !is_damaged;
             lost_dots |= forgot && is_damaged;
             let sent = sent_stamp(&change);
-            let changed = change::apply(change, current.as_ref(), site);
+            let changed = change::apply(&key, change, current.as_ref(), site);
             match &changed {
                 Changed::New { record, .. } => {
                     site.stats.mended_records += u64::from(is_damaged);
                     let old = (!is_damaged).then_some(current.as_deref());
-                    deltas.extend(site.trees.delta(&key, old, record));
+                    deltas.extend(site.trees.delta(&key, old, Some(record)));
                     held.current = Current::Known(Some(Arc::clone(record)));
                     held.last_commit = self.last_commit + 1;
                     let bucket = site.bucket(key.bucket());
@@ -316,7 +331,7 @@ impl Replica {
                     let class = bucket.map_or(StorageClass::Disk, |bucket| bucket.storage);
                     writes.push(Write {
                         key: key.clone(),
-                        record: Arc::clone(record),
+                        record: Some(Arc::clone(record)),
                         class,
                     });
                     self.note_winner(&mut job, &key, sent, record);
@@ -330,7 +345,7 @@ impl Replica {
                     durability = Durability::Synced;
                     writes.push(Write {
                         key: key.clone(),
-                        record: Arc::clone(record),
+                        record: Some(Arc::clone(record)),
                         class: bucket.map_or(StorageClass::Disk, |bucket| bucket.storage),
                     });
                 }
@@ -339,6 +354,22 @@ impl Replica {
                     if let Some(record) = record {
                         self.note_winner(&mut job, &key, sent, record);
                     }
+                }
+                Changed::Removed => {
+                    let old = current.as_deref();
+                    deltas.extend(site.trees.delta(&key, Some(old), None));
+                    if let Some(old) = old {
+                        site.minter.note_reaped(old);
+                    }
+                    site.stats.reaped_records += 1;
+                    held.current = Current::Known(None);
+                    held.last_commit = self.last_commit + 1;
+                    durability = Durability::Synced;
+                    writes.push(Write {
+                        class: class_of(key.bucket(), site),
+                        key: key.clone(),
+                        record: None,
+                    });
                 }
                 Changed::Refused(_) => job.result = WriteResult::Failed,
             }
@@ -478,13 +509,14 @@ fn frees_space(changes: &[(RecordKey, Change)]) -> bool {
         Change::Merge(record) => record.is_tombstone(),
         Change::Put(put) => matches!(put.payload, crate::causality::Payload::Tombstone),
         Change::Registers(registers) => matches!(registers.registers.payload, crate::causality::Payload::Tombstone),
+        Change::Reap(_) => true,
     })
 }
 
 fn sent_stamp(change: &Change) -> Option<crate::causality::Stamp> {
     match change {
         Change::Merge(record) => record.as_lww().map(|lww| lww.stamp),
-        Change::Put(_) | Change::Registers(_) => None,
+        Change::Put(_) | Change::Registers(_) | Change::Reap(_) => None,
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Purpose {
     Repair,
     /// A page of a rebuild: the copy is complete only once all of them are durable.
     Rebuild,
+    /// All homes have agreed that the record may go.
+    Reap,
 }
 
 /// A write that waits for its records or for its commit.
@@ -80,7 +82,7 @@ impl Replica {
         self.held.hold_written(key, &record, self.last_commit + 1);
         let write = Write {
             key: key.clone(),
-            record: Arc::clone(&record),
+            record: Some(Arc::clone(&record)),
             class: bucket.storage,
         };
         let job = WriteJob {

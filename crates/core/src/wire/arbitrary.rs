@@ -17,11 +17,12 @@ use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::keyspace::{ExpireIf, ExpiryChange, Update, UpdateReply};
 use crate::message::{
-    Boot, BootReply, Envelope, Forward, ForwardReply, Message, Pull, PullReply, Read, ReadAnswer, ReadReply, ReadWant,
-    Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
+    Boot, BootReply, Envelope, Forward, ForwardReply, Generations, Message, Pull, PullReply, Read, ReadAnswer,
+    ReadReply, ReadWant, Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
 };
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
 use crate::quorum::QuorumSize;
+use crate::reaping::talk::ReapTalk;
 use crate::storage::Range;
 use crate::time::Wall;
 
@@ -319,20 +320,25 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
         (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
-        any::<(u64, u64, Vec<u64>, bool, bool)>().prop_map(|(incarnation, nonce, lineage, settled, asks)| {
-            Message::Boot(Boot {
+        (any::<(u64, u64, Vec<u64>, bool, bool, bool)>(), generations()).prop_map(
+            |((incarnation, nonce, lineage, settled, asks, must_learn), reaped)| Message::Boot(Boot {
                 incarnation,
                 nonce,
                 lineage,
                 settled,
                 asks,
+                must_learn,
+                pinned: reaped.known,
             })
-        }),
-        any::<(u64, u64, bool)>().prop_map(|(nonce, highest_before, regressed)| Message::BootReply(BootReply {
-            nonce,
-            highest_before,
-            regressed,
-        })),
+        ),
+        (any::<(u64, u64, bool)>(), prop::option::of(generations())).prop_map(
+            |((nonce, highest_before, regressed), reaped)| Message::BootReply(BootReply {
+                nonce,
+                highest_before,
+                regressed,
+                reaped,
+            })
+        ),
         (op(), range()).prop_map(|(op, range)| Message::Pull(Pull { op, range })),
         (op(), records(), prop::option::of(bytes()), any::<(bool, bool)>()).prop_map(
             |(op, records, next, (partial, failed))| {
@@ -348,6 +354,61 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::Pulse),
         talk().prop_map(Message::Gossip),
         entropy().prop_map(Message::Entropy),
+        reaping().prop_map(Message::Reaping),
+    ]
+}
+
+fn generations() -> impl Strategy<Value = Generations> {
+    let known = prop::collection::vec(any::<(u16, u32, u64)>(), 0..4);
+    (known, any::<Vec<u32>>()).prop_map(|(known, rebuilding)| Generations {
+        known: known
+            .into_iter()
+            .map(|(partition, bucket, number)| (PartitionId(partition), BucketId(bucket), number))
+            .collect(),
+        rebuilding: rebuilding.into_iter().map(BucketId).collect(),
+    })
+}
+
+fn reaping() -> impl Strategy<Value = ReapTalk> {
+    let partition = || any::<u16>().prop_map(PartitionId);
+    let bucket = || any::<u32>().prop_map(BucketId);
+    let numbers = || prop::collection::vec(any::<u16>(), 0..5);
+    let entries = prop::collection::vec((record_key(), any::<u128>()), 0..4);
+    prop_oneof![
+        (op(), partition(), bucket(), any::<u64>(), entries).prop_map(
+            |(op, partition, bucket, generation, entries)| {
+                ReapTalk::Ask {
+                    op,
+                    partition,
+                    bucket,
+                    generation,
+                    entries,
+                }
+            }
+        ),
+        (op(), numbers(), any::<(bool, u64)>()).prop_map(|(op, differing, (unable, generation))| ReapTalk::Answer {
+            op,
+            differing,
+            unable,
+            generation
+        }),
+        (op(), partition(), bucket(), any::<u64>()).prop_map(|(op, partition, bucket, generation)| {
+            ReapTalk::Outstanding {
+                op,
+                partition,
+                bucket,
+                generation,
+            }
+        }),
+        (op(), any::<bool>()).prop_map(|(op, is_clear)| ReapTalk::Clear { op, is_clear }),
+        (partition(), bucket(), any::<u64>(), numbers()).prop_map(|(partition, bucket, generation, spared)| {
+            ReapTalk::Reap {
+                partition,
+                bucket,
+                generation,
+                spared,
+            }
+        }),
     ]
 }
 

@@ -169,11 +169,11 @@ fn group(packed: &v1::Entropy) -> Result<Group, WireError> {
     Ok(Group { n, class })
 }
 
-fn push_numbers(numbers: &[u16]) -> Bytes {
+pub(super) fn push_numbers(numbers: &[u16]) -> Bytes {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-fn numbers(list: &Bytes) -> Result<Vec<u16>, Malformed> {
+pub(super) fn numbers(list: &Bytes) -> Result<Vec<u16>, Malformed> {
     let mut cursor = Cursor::new(list);
     let mut numbers = Vec::with_capacity(list.len() / 2);
     while cursor.left() > 0 {
@@ -182,11 +182,11 @@ fn numbers(list: &Bytes) -> Result<Vec<u16>, Malformed> {
     Ok(numbers)
 }
 
-fn u128_of(cursor: &mut Cursor<'_>) -> Result<u128, Malformed> {
+pub(super) fn u128_of(cursor: &mut Cursor<'_>) -> Result<u128, Malformed> {
     let (low, high) = (cursor.u64()?, cursor.u64()?);
     Ok(u128::from(high) << 64 | u128::from(low))
 }
 
-fn small(number: u32) -> Result<u16, WireError> {
+pub(super) fn small(number: u32) -> Result<u16, WireError> {
     u16::try_from(number).map_err(|_| WireError::Malformed)
 }

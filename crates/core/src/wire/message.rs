@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use crate::causality::{Dot, Stamp};
-use crate::id::{ActorId, BucketId, Life, NodeId, OpId};
+use crate::id::{ActorId, BucketId, Life, NodeId, OpId, PartitionId};
 use crate::message::{
-    Boot, BootReply, Envelope, Forward, ForwardReply, Message, Pull, PullReply, Read, ReadAnswer, ReadReply, ReadWant,
-    Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
+    Boot, BootReply, Envelope, Forward, ForwardReply, Generations, Message, Pull, PullReply, Read, ReadAnswer,
+    ReadReply, ReadWant, Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
 };
 use crate::storage::Range;
 use crate::time::{Hlc, Wall};
-use crate::wire::{EncodeError, Frame, Hello, WireError, command, entropy, gossip, lists, outcome, v1};
+use crate::wire::{EncodeError, Frame, Hello, WireError, command, entropy, gossip, lists, outcome, reaping, v1};
 
 const WRITE_DONE: u32 = 1;
 const WRITE_DISK_FULL: u32 = 2;
@@ -97,11 +97,14 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             lineage: boot.lineage,
             settled: boot.settled,
             asks: boot.asks,
+            must_learn: boot.must_learn,
+            pinned: unpack_numbers(&boot.generation_list)?,
         }),
         v1::Body::BootReply(reply) => Message::BootReply(BootReply {
             nonce: reply.nonce,
             highest_before: reply.highest_before,
             regressed: reply.regressed,
+            reaped: unpack_generations(&reply)?,
         }),
         v1::Body::Pull(pull) => Message::Pull(Pull {
             op: OpId(pull.op),
@@ -117,6 +120,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         v1::Body::Pulse(_) => Message::Pulse,
         v1::Body::Gossip(packed) => Message::Gossip(gossip::unpack(&packed)?),
         v1::Body::Entropy(packed) => Message::Entropy(entropy::unpack(*packed)?),
+        v1::Body::Reaping(packed) => Message::Reaping(reaping::unpack(&packed)?),
     };
     Ok(Frame::Envelope(Box::new(Envelope {
         epoch: RingEpoch {
@@ -162,12 +166,10 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             lineage: boot.lineage.clone(),
             settled: boot.settled,
             asks: boot.asks,
+            must_learn: boot.must_learn,
+            generation_list: pack_numbers(&boot.pinned),
         }),
-        Message::BootReply(reply) => v1::Body::BootReply(v1::BootReply {
-            nonce: reply.nonce,
-            highest_before: reply.highest_before,
-            regressed: reply.regressed,
-        }),
+        Message::BootReply(reply) => v1::Body::BootReply(pack_boot_reply(reply)),
         Message::Pull(pull) => v1::Body::Pull(v1::Pull {
             op: pull.op.0,
             range: Some(pack_range(&pull.range)),
@@ -182,6 +184,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
         Message::Pulse => v1::Body::Pulse(v1::Pulse {}),
         Message::Gossip(talk) => v1::Body::Gossip(gossip::pack(talk)),
         Message::Entropy(talk) => v1::Body::Entropy(Box::new(entropy::pack(talk))),
+        Message::Reaping(talk) => v1::Body::Reaping(Box::new(reaping::pack(talk))),
     })
 }
 
@@ -330,6 +333,41 @@ pub(super) fn unpack_range(range: v1::Range) -> Range {
 /// A number that fits into a byte.
 fn attempt(number: u32) -> Result<u16, WireError> {
     u16::try_from(number).map_err(|_| WireError::Malformed)
+}
+
+/// A number for each partition of a bucket, in the layout of what cleared it.
+fn pack_numbers(numbers: &[(PartitionId, BucketId, u64)]) -> Bytes {
+    let numbers: Vec<_> = numbers.iter().map(|entry| (entry.0, entry.1, Hlc(entry.2))).collect();
+    lists::push_cleared(&numbers)
+}
+
+fn unpack_numbers(list: &Bytes) -> Result<Vec<(PartitionId, BucketId, u64)>, WireError> {
+    let numbers = lists::cleared(list)?.into_iter();
+    Ok(numbers.map(|entry| (entry.0, entry.1, entry.2.0)).collect())
+}
+
+fn pack_boot_reply(reply: &BootReply) -> v1::BootReply {
+    let reaped = reply.reaped.as_ref();
+    v1::BootReply {
+        nonce: reply.nonce,
+        highest_before: reply.highest_before,
+        regressed: reply.regressed,
+        says_reaped: reaped.is_some(),
+        generation_list: pack_numbers(reaped.map_or(&[][..], |reaped| &reaped.known[..])),
+        rebuilding: reaped.map_or_else(Vec::new, |reaped| {
+            reaped.rebuilding.iter().map(|bucket| bucket.0).collect()
+        }),
+    }
+}
+
+fn unpack_generations(reply: &v1::BootReply) -> Result<Option<Generations>, WireError> {
+    if !reply.says_reaped {
+        return Ok(None);
+    }
+    Ok(Some(Generations {
+        known: unpack_numbers(&reply.generation_list)?,
+        rebuilding: reply.rebuilding.iter().copied().map(BucketId).collect(),
+    }))
 }
 
 pub(super) fn byte(number: u32) -> Result<u8, WireError> {

@@ -19,6 +19,7 @@ mod gossip;
 mod lists;
 mod message;
 mod outcome;
+mod reaping;
 #[cfg(test)]
 mod tests;
 mod v1;

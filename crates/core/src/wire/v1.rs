@@ -16,7 +16,10 @@ pub(super) struct Packet {
     pub(super) wall_ms: u64,
     #[prost(fixed64, tag = "5")]
     pub(super) session: u64,
-    #[prost(oneof = "Body", tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23")]
+    #[prost(
+        oneof = "Body",
+        tags = "9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
+    )]
     pub(super) body: Option<Body>,
 }
 
@@ -52,6 +55,8 @@ pub(super) enum Body {
     Gossip(Gossip),
     #[prost(message, tag = "23")]
     Entropy(Box<Entropy>),
+    #[prost(message, tag = "24")]
+    Reaping(Box<Reaping>),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -329,6 +334,10 @@ pub(super) struct Boot {
     pub(super) settled: bool,
     #[prost(bool, tag = "5")]
     pub(super) asks: bool,
+    #[prost(bool, tag = "6")]
+    pub(super) must_learn: bool,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(super) generation_list: Bytes,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -339,6 +348,12 @@ pub(super) struct BootReply {
     pub(super) highest_before: u64,
     #[prost(bool, tag = "3")]
     pub(super) regressed: bool,
+    #[prost(bool, tag = "4")]
+    pub(super) says_reaped: bool,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(super) generation_list: Bytes,
+    #[prost(fixed32, repeated, tag = "6")]
+    pub(super) rebuilding: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -416,4 +431,26 @@ pub(super) struct Entropy {
     pub(super) complete_up_to: Option<Bytes>,
     #[prost(bool, tag = "15")]
     pub(super) is_failed: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Reaping {
+    #[prost(uint32, tag = "1")]
+    pub(super) talk_code: u32,
+    #[prost(fixed64, tag = "2")]
+    pub(super) op: u64,
+    #[prost(uint32, tag = "3")]
+    pub(super) partition: u32,
+    #[prost(uint32, tag = "4")]
+    pub(super) bucket: u32,
+    #[prost(uint64, tag = "5")]
+    pub(super) generation: u64,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub(super) key_list: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(super) digest_list: Bytes,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub(super) number_list: Bytes,
+    #[prost(bool, tag = "9")]
+    pub(super) is_refused: bool,
 }

@@ -347,7 +347,10 @@ impl Cluster {
             StoreOp::Commit { writes, .. } => {
                 for write in writes {
                     disk.damaged.remove(&write.key);
-                    disk.records.insert(write.key, write.record);
+                    match write.record {
+                        Some(record) => disk.records.insert(write.key, record),
+                        None => disk.records.remove(&write.key),
+                    };
                 }
                 StoreReply::Done
             }

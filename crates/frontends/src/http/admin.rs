@@ -1,4 +1,4 @@
-//! `/v1/admin/hints`, `/v1/admin/anti_entropy`, `/v1/admin/scrub`: how this node's background work goes. A request changes
+//! `/v1/admin/hints`, `/v1/admin/anti_entropy`, `/v1/admin/scrub`, `/v1/admin/reaping`: how this node's background work goes. A request changes
 //! what it names and leaves the rest; the settings live as long as the process.
 
 use serde::{Deserialize, Serialize};

@@ -49,6 +49,10 @@ pub struct FaultSet {
     /// Client requests that run at a time, in place of what the configuration says: capacity made small.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running_max: Option<u32>,
+    /// How long all homes must have held a dead record before it is forgotten, in milliseconds. Less than usual is unsafe: an
+    /// old message that is still under way may bring deleted data back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reap_age_ms: Option<u32>,
 }
 
 impl FaultSet {

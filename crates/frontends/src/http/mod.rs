@@ -39,6 +39,6 @@ pub use rendering::Rendering;
 pub use reply::{HttpReply, names as header_names};
 pub use route::{NodeRequest, Planned, Route, limits_of, route, too_large};
 pub use status::{
-    ActorView, AntiEntropyView, CacheView, ClockView, HintsForView, HintsView, HotKey, PeerQueue, QueuesView,
-    ScrubView, StatusView, StoreView, TransferView,
+    ActorView, AntiEntropyView, BlockView, CacheView, ClockView, HintsForView, HintsView, HotKey, PeerQueue,
+    QueuesView, ReapingView, ScrubView, StatusView, StoreView, TransferView,
 };

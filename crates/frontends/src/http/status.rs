@@ -15,6 +15,8 @@ pub struct StatusView {
     pub anti_entropy: AntiEntropyView,
     /// The verification of everything on disk.
     pub scrub: ScrubView,
+    /// How deleted and expired records are forgotten.
+    pub reaping: ReapingView,
     /// Copies that are being rebuilt or moved.
     pub transfers: Vec<TransferView>,
     /// What waits.
@@ -97,6 +99,32 @@ pub struct ScrubView {
     pub mended: u64,
 }
 
+/// Reaping.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ReapingView {
+    /// Dead records found and on their way to be forgotten, of partitions that this node leads.
+    pub waiting: u64,
+    /// Records forgotten here since the start.
+    pub reaped: u64,
+    /// Records removed since the start because this node's disk was older than what the other homes had forgotten.
+    pub quarantined: u64,
+    /// Whole walks over the partitions that this node leads, since the start.
+    pub walks: u64,
+    /// Who is in the way; empty if nobody is.
+    pub blocked_by: Vec<BlockView>,
+}
+
+/// A node that keeps dead records from being forgotten.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct BlockView {
+    /// Its name.
+    pub node: String,
+    /// `away`: it can't be asked; `hints`: it keeps hints, has lately delivered some, or was started lately.
+    pub reason: &'static str,
+    /// Since when.
+    pub since: String,
+}
+
 /// One copy on its way.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct TransferView {
@@ -106,6 +134,8 @@ pub struct TransferView {
     pub bucket: String,
     /// 0 to 1.
     pub share_done: f64,
+    /// How long it will take at the pace so far, in seconds; null while nothing is done yet.
+    pub eta_seconds: Option<u64>,
 }
 
 /// Queues.

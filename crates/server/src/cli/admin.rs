@@ -19,6 +19,8 @@ enum Work {
     AntiEntropy,
     /// Verifying what is on disk
     Scrub,
+    /// Forgetting deleted and expired records
+    Reaping,
 }
 
 impl Work {
@@ -27,6 +29,7 @@ impl Work {
             Self::Hints => "/v1/admin/hints",
             Self::AntiEntropy => "/v1/admin/anti_entropy",
             Self::Scrub => "/v1/admin/scrub",
+            Self::Reaping => "/v1/admin/reaping",
         }
     }
 }

@@ -8,10 +8,13 @@ use torc_core::circuit::CircuitState;
 use torc_core::limits::HINTS_BYTES_MAX;
 use torc_core::limits::OPERATIONS_MAX;
 use torc_core::liveness::Liveness as CoreLiveness;
+use torc_core::reaping::Block;
+use torc_core::time::Wall;
 use torc_frontends::http::{
-    ActorView, AntiEntropyView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HintsForView, HintsView,
-    HotKey, HttpReply, Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, Problem, QueuesView, RingView, ScrubView,
-    StatusView, StoreView, TransferView, inspect_context, percent_encode_into, rfc3339,
+    ActorView, AntiEntropyView, BlockView, BucketView, BucketsView, CacheView, ClockView, ClusterView, HintsForView,
+    HintsView, HotKey, HttpReply, Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, Problem, QueuesView,
+    ReapingView, RingView, ScrubView, StatusView, StoreView, TransferView, inspect_context, percent_encode_into,
+    rfc3339,
 };
 
 use torc_store::Budget;
@@ -102,6 +105,29 @@ fn anti_entropy(engine: &Engine) -> AntiEntropyView {
     }
 }
 
+fn reaping(shell: &Shell, engine: &Engine) -> ReapingView {
+    let node = engine.node();
+    let (progress, stats) = (node.reaping(), node.stats());
+    let now = engine.now();
+    let blocks = progress.blocks.into_iter().map(|(peer, block, since)| BlockView {
+        node: name(&shell.ring, peer),
+        reason: match block {
+            Block::Away => "away",
+            Block::KeepsHints => "hints",
+        },
+        since: rfc3339(Wall(
+            now.wall.0.saturating_sub(now.time.0.saturating_sub(since.0) / 1_000),
+        )),
+    });
+    ReapingView {
+        waiting: progress.records as u64,
+        reaped: stats.reaped_records,
+        quarantined: stats.quarantined_records,
+        walks: progress.walks,
+        blocked_by: blocks.collect(),
+    }
+}
+
 fn hot_keys(shell: &Shell, engine: &Engine) -> Vec<HotKey> {
     let name = |bucket| shell.catalog.bucket(bucket).map(|bucket| bucket.name.to_string());
     let busiest = engine.hot_keys.busiest(engine.now().time);
@@ -169,6 +195,7 @@ fn status(shell: &Shell) -> StatusView {
     let health = engine.health();
     let skew_ms = node.clock_skew_ms();
     let transfers = node.rebuilding().into_iter().map(|(bucket, share_done)| TransferView {
+        eta_seconds: node.rebuild_eta_ms(bucket).map(|ms| ms.div_ceil(1_000)),
         kind: "rebuild",
         bucket: shell
             .catalog
@@ -193,6 +220,7 @@ fn status(shell: &Shell) -> StatusView {
         dirty_ranges: engine.node().entropy().dirty_ranges as u64,
         anti_entropy: anti_entropy(&engine),
         scrub: scrub(&engine),
+        reaping: reaping(shell, &engine),
         hot_keys: hot_keys(shell, &engine),
         transfers: transfers.collect(),
         queues: QueuesView {

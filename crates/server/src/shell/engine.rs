@@ -159,6 +159,11 @@ impl Engine {
         self.node.set_admission(limits);
     }
 
+    /// Changes how long all homes must have held a dead record before it is forgotten, in milliseconds.
+    pub fn set_reap_age_ms(&mut self, age_ms: u64) {
+        self.node.set_reap_age_ms(age_ms);
+    }
+
     /// A store effect is answered.
     pub fn stored(&mut self, token: Token, reply: StoreReply) {
         for other in self.store.answered(token, &reply) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use torc_core::admission::AdmissionLimits;
 use torc_core::id::NodeId;
+use torc_core::reaping::AGE_MS as REAP_AGE_MS;
 use torc_frontends::http::{FaultSet, FsyncFault, Problem};
 use torc_store::FsyncFault as StoreFault;
 
@@ -33,6 +34,7 @@ pub fn set(shell: &Shell, faults: FaultSet) -> Result<(), Problem> {
         running_max: faults.running_max.map_or(usual.running_max, |most| most as usize),
         ..usual
     });
+    engine.set_reap_age_ms(faults.reap_age_ms.map_or(REAP_AGE_MS, u64::from));
     engine.links.set_faults(links);
     let disk = engine.store().faults();
     disk.set_fsync(match faults.fsync {

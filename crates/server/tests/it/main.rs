@@ -20,6 +20,7 @@ mod no_space;
 mod overload;
 mod placement;
 mod quorums;
+mod reaping;
 mod redis_clients;
 mod retries;
 mod time_to_live;

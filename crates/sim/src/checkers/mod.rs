@@ -14,6 +14,7 @@ pub mod listing;
 pub mod liveness;
 pub mod outcomes;
 pub mod quorums;
+pub mod reaping;
 pub mod request_ids;
 pub mod resurrection;
 pub mod scrubbing;

@@ -11,7 +11,7 @@ pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violati
     }
     for &id in &info.puts {
         let put = &history.puts[id];
-        if put.fate != Fate::Acknowledged || put.is_void {
+        if put.fate != Fate::Acknowledged || (put.is_void && !put.is_reaped) {
             continue;
         }
         for old in put.saw.iter().filter(|old| shown.puts.contains(old)) {

@@ -11,90 +11,14 @@ use std::sync::Arc;
 
 use torc_core::bucket::{Durability, StorageClass};
 use torc_core::causality::Record;
-use torc_core::id::{BucketId, NodeId, Token};
+use torc_core::id::{NodeId, Token};
 use torc_core::key::RecordKey;
 use torc_core::storage::{
-    AtHand, CleanMarker, HintMemory, Meta, Page, PeerMemory, Range, ScrubMemory, Scrubbed, Spoiled, StoreError,
-    StoreOp, StoreReply, Write,
+    AtHand, CleanMarker, HintMemory, Meta, Page, Range, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply, Write,
 };
 
 use crate::chance::Chance;
-
-/// Records by name.
-pub type Records = BTreeMap<RecordKey, Arc<Record>>;
-
-/// Records kept for others, by home and name.
-pub type Hints = BTreeMap<(NodeId, RecordKey), Arc<Record>>;
-
-/// What a disk holds when nothing is in flight.
-#[derive(Clone, Debug, Default)]
-pub struct Image {
-    /// Records of disk buckets.
-    pub records: Records,
-    /// The last boot number.
-    pub incarnation: u64,
-    /// Nonces of its boots, oldest first.
-    pub lineage: Vec<u64>,
-    /// Left by a clean stop.
-    pub marker: Option<CleanMarker>,
-    /// What is remembered of peers.
-    pub peers: BTreeMap<NodeId, PeerMemory>,
-    /// Buckets being rebuilt.
-    pub rebuilding: BTreeSet<BucketId>,
-    /// Where the scrub was.
-    pub scrub: ScrubMemory,
-    /// Trees, as the last clean stop kept them.
-    pub trees: Vec<u8>,
-    /// Records kept for other hosts.
-    pub hints: BTreeMap<(NodeId, RecordKey), HintMemory>,
-}
-
-/// What one log entry says.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// Records.
-    Writes(Vec<Write>),
-    /// A fact.
-    Meta(Meta),
-    /// A boot begins under this nonce.
-    Boot(u64),
-    /// A clean stop keeps what it knows of its trees.
-    Trees(Vec<u8>),
-    /// The clean marker is written or taken away.
-    Marker(Option<CleanMarker>),
-}
-
-impl Image {
-    fn apply(&mut self, entry: &Entry) {
-        match entry {
-            Entry::Writes(writes) => {
-                for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
-                    self.records.insert(write.key.clone(), Arc::clone(&write.record));
-                }
-            }
-            Entry::Meta(Meta::Peer(node, memory)) => {
-                self.peers.insert(*node, *memory);
-            }
-            Entry::Meta(Meta::Incarnation(incarnation)) => self.incarnation = *incarnation,
-            Entry::Meta(Meta::Scrub(memory)) => self.scrub = memory.clone(),
-            Entry::Meta(Meta::Hint(hint)) => {
-                self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
-            }
-            Entry::Meta(Meta::Delivered(home, key)) => {
-                self.hints.remove(&(*home, key.clone()));
-            }
-            Entry::Meta(Meta::Rebuilding(bucket, true)) => {
-                self.rebuilding.insert(*bucket);
-            }
-            Entry::Meta(Meta::Rebuilding(bucket, false)) => {
-                self.rebuilding.remove(bucket);
-            }
-            Entry::Boot(nonce) => self.lineage.push(*nonce),
-            Entry::Trees(trees) => self.trees.clone_from(trees),
-            Entry::Marker(marker) => self.marker = *marker,
-        }
-    }
-}
+use crate::world::image::{Entry, Hints, Image, Records, put};
 
 /// How syncs go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,6 +56,8 @@ pub struct Changed {
 pub struct Batch {
     /// In order.
     pub changed: Vec<Changed>,
+    /// Records that are no more, as they were.
+    pub removed: Vec<(RecordKey, Arc<Record>)>,
     /// What is not kept for others any more.
     pub delivered: Vec<HintMemory>,
     /// Commits that are answered now.
@@ -559,34 +485,46 @@ impl Disk {
 
     fn apply(&mut self, entry: &Entry, batch: &mut Batch) {
         match entry {
-            Entry::Writes(writes) => self.apply_writes(writes, &mut batch.changed),
+            Entry::Writes(writes) => self.apply_writes(writes, batch),
             Entry::Meta(Meta::Hint(hint)) => {
                 self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
             }
             Entry::Meta(Meta::Delivered(home, key)) => {
-                batch.delivered.extend(self.hints.remove(&(*home, key.clone())));
+                let name = (*home, key.clone());
+                // Nobody should rely on it any more, although it is there again after a crash at the wrong moment.
+                self.believed_hints.remove(&name);
+                batch.delivered.extend(self.hints.remove(&name));
             }
-            Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
+            Entry::Meta(
+                Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..) | Meta::Reaped(..),
+            )
             | Entry::Boot(_)
             | Entry::Trees(_)
             | Entry::Marker(_) => {}
         }
     }
 
-    fn apply_writes(&mut self, writes: &[Write], changed: &mut Vec<Changed>) {
+    fn apply_writes(&mut self, writes: &[Write], batch: &mut Batch) {
         for write in writes {
             let records = match write.class {
                 StorageClass::Disk => &mut self.applied,
                 StorageClass::Memory => &mut self.memory,
             };
-            let before = records.insert(write.key.clone(), Arc::clone(&write.record));
+            let before = put(records, write);
             let was_damaged = write.class == StorageClass::Disk && self.damaged.remove(&write.key);
             let before = before.filter(|_| !was_damaged);
-            changed.push(Changed {
-                key: write.key.clone(),
-                before,
-                after: Arc::clone(&write.record),
-            });
+            match &write.record {
+                Some(after) => batch.changed.push(Changed {
+                    key: write.key.clone(),
+                    before,
+                    after: Arc::clone(after),
+                }),
+                None => {
+                    // Nobody should rely on it any more, although it is there again after a crash at the wrong moment.
+                    self.believed.remove(&write.key);
+                    batch.removed.extend(before.map(|before| (write.key.clone(), before)));
+                }
+            }
         }
     }
 
@@ -602,13 +540,15 @@ impl Disk {
                 self.believed_hints.remove(&(*home, key.clone()));
                 return;
             }
-            Entry::Meta(Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..))
+            Entry::Meta(
+                Meta::Peer(..) | Meta::Incarnation(_) | Meta::Scrub(_) | Meta::Rebuilding(..) | Meta::Reaped(..),
+            )
             | Entry::Boot(_)
             | Entry::Trees(_)
             | Entry::Marker(_) => return,
         };
         for write in writes.iter().filter(|write| write.class == StorageClass::Disk) {
-            self.believed.insert(write.key.clone(), Arc::clone(&write.record));
+            put(&mut self.believed, write);
         }
     }
 

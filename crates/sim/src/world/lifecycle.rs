@@ -12,7 +12,8 @@ use torc_core::node::{Node, NodeConfig};
 use torc_core::ring::Ring;
 use torc_core::storage::{BootState, Spoiled, StoreError, StoreHealth, StoreReply};
 
-use crate::world::disk::{Hints, Image, Records, SyncMode};
+use crate::world::disk::SyncMode;
+use crate::world::image::{Hints, Image, Records};
 use crate::world::network::End;
 use crate::world::{Event, Happening, Loss, World};
 
@@ -112,6 +113,7 @@ impl World {
             Death::Machine if had_lied => Loss::Lied,
             Death::Machine | Death::Process | Death::Wipe => Loss::Known,
         };
+        self.hosts[host].has_old_disk |= loss != Loss::Known;
         let hints = self.gone_of(host, hints);
         self.happenings.push(Happening::Lost {
             host,
@@ -201,6 +203,25 @@ impl World {
                 ..PaceChange::default()
             };
             let work = Work::Scrub;
+            self.step(host, Input::Control { work, change });
+        }
+    }
+
+    /// A host looks at once for what may be forgotten.
+    pub fn reap(&mut self, host: usize) {
+        self.control(
+            host,
+            Work::Reaping,
+            PaceChange {
+                run_now: true,
+                ..PaceChange::default()
+            },
+        );
+    }
+
+    /// An operator changes how a host's background work goes.
+    pub fn control(&mut self, host: usize, work: Work, change: PaceChange) {
+        if self.hosts[host].node.is_some() {
             self.step(host, Input::Control { work, change });
         }
     }
@@ -366,6 +387,11 @@ fn boot_state(image: &Image, nonce: u64) -> BootState {
         rebuilding: image.rebuilding.iter().copied().collect::<Vec<BucketId>>(),
         scrub: image.scrub.clone(),
         hints: image.hints.values().cloned().collect(),
+        generations: image
+            .generations
+            .iter()
+            .map(|(place, number)| (place.0, place.1, *number))
+            .collect(),
         trees: if image.marker.is_some() {
             image.trees.clone()
         } else {

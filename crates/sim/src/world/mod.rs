@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod image;
 pub mod lifecycle;
 pub mod network;
 pub mod trace;
@@ -29,7 +30,8 @@ use torc_core::wire::{Frame, FrameDecoder, encode_frame};
 use crate::chance::Chance;
 use crate::scenario::Scenario;
 use crate::world::clock::Clock;
-use crate::world::disk::{Changed, Disk, Image, Records, SyncMode};
+use crate::world::disk::{Changed, Disk, SyncMode};
+use crate::world::image::{Image, Records};
 use crate::world::network::Network;
 use crate::world::trace::Trace;
 
@@ -54,6 +56,8 @@ pub struct Host {
     pub is_misconfigured: bool,
     /// When the process stood still last, or started.
     pub undisturbed_since_us: u64,
+    /// Its disk was replaced by an older copy, or lied.
+    pub has_old_disk: bool,
     /// An old copy of its disk.
     pub copy: Option<Image>,
     inbox: VecDeque<Input>,
@@ -81,6 +85,8 @@ pub enum Happening {
     HungUp(RequestId),
     /// A record changed in a store.
     Applied(usize, Changed),
+    /// A record is no more in a store, as it was.
+    Removed(usize, RecordKey, Arc<Record>),
     /// A host does not keep this for another any more.
     Delivered(usize, HintMemory),
     /// A host lost some of what it was believed to hold.
@@ -132,6 +138,8 @@ pub enum Alarm {
     Client(usize, u64),
     /// A Redis client, and which of its waits this is.
     Redis(usize, u64),
+    /// Operators look for what may be forgotten.
+    Reap,
     /// The next fault begins.
     Fault,
     /// A fault ends; which one.
@@ -417,6 +425,9 @@ impl World {
             let at = self.now_us + self.chance.between(low, high) + more;
             self.schedule(at, Event::Synced(host, boot));
         }
+        for (key, record) in batch.removed {
+            self.happenings.push(Happening::Removed(host, key, record));
+        }
         for hint in batch.delivered {
             self.happenings.push(Happening::Delivered(host, hint));
         }
@@ -580,6 +591,7 @@ fn host(id: NodeId, scenario: &Scenario, chance: &mut Chance) -> Host {
         is_closed: false,
         is_misconfigured: false,
         undisturbed_since_us: 0,
+        has_old_disk: false,
         copy: None,
         inbox: VecDeque::new(),
         tick_at_us: u64::MAX,

@@ -157,5 +157,6 @@ fn kind_of(message: &Message) -> u64 {
         Message::Pulse => 12,
         Message::Gossip(_) => 13,
         Message::Entropy(_) => 14,
+        Message::Reaping(_) => 15,
     }
 }

@@ -200,7 +200,7 @@ pub fn commit(writes: &[(&RecordKey, &[u8])], durability: Durability) -> StoreOp
         .iter()
         .map(|(key, value)| Write {
             key: (*key).clone(),
-            record: record(value),
+            record: Some(record(value)),
             class: StorageClass::Disk,
         })
         .collect();
@@ -211,7 +211,7 @@ pub fn commit_in_memory(key: &RecordKey, value: &[u8]) -> StoreOp {
     StoreOp::Commit {
         writes: vec![Write {
             key: key.clone(),
-            record: record(value),
+            record: Some(record(value)),
             class: StorageClass::Memory,
         }],
         durability: Durability::Synced,

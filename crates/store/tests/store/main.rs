@@ -9,4 +9,5 @@ mod model;
 mod opening;
 mod pretended;
 mod records;
+mod removals;
 mod scrub;

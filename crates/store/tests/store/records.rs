@@ -56,7 +56,7 @@ fn a_record_with_siblings_comes_back_whole() {
     let mut tested = open(dir.path());
     let writes = vec![Write {
         key: key(1),
-        record: record.clone(),
+        record: Some(record.clone()),
         class: StorageClass::Disk,
     }];
     let durability = Durability::Synced;
@@ -222,12 +222,12 @@ fn a_commit_may_mix_disk_and_memory() {
     let writes = vec![
         Write {
             key: key(1),
-            record: record(b"disk"),
+            record: Some(record(b"disk")),
             class: StorageClass::Disk,
         },
         Write {
             key: key(2),
-            record: record(b"memory"),
+            record: Some(record(b"memory")),
             class: StorageClass::Memory,
         },
     ];
@@ -276,7 +276,7 @@ fn facts_and_heads_are_found_at_the_next_boot() {
         });
         let writes = vec![Write {
             key: head.clone(),
-            record: record.into(),
+            record: Some(record.into()),
             class: StorageClass::Disk,
         }];
         let durability = Durability::Synced;

@@ -356,6 +356,7 @@ fn status() -> Value {
             ("kind", text()),
             ("bucket", text()),
             ("share_done", json!({ "type": "number" })),
+            ("eta_seconds", whole_or_null()),
         ],
         &[],
     );
@@ -391,6 +392,16 @@ fn status() -> Value {
     hints.push(("homes", list(&for_home)));
     let mut anti_entropy = wholes(&["exchanges", "keys_repaired", "bytes", "trees", "trees_counted"]);
     anti_entropy.push(("running", truth()));
+    let mut reaping = wholes(&["waiting", "reaped", "quarantined", "walks"]);
+    let block = object(
+        &[
+            ("node", text()),
+            ("reason", one_of(&["away", "hints"])),
+            ("since", moment()),
+        ],
+        &[],
+    );
+    reaping.push(("blocked_by", list(&block)));
     let hot_key = object(&[("bucket", text()), ("key", text()), ("requests", whole())], &[]);
     object(
         &[
@@ -399,6 +410,7 @@ fn status() -> Value {
             ("dirty_ranges", whole()),
             ("anti_entropy", object(&anti_entropy, &[])),
             ("scrub", scrub()),
+            ("reaping", object(&reaping, &[])),
             ("transfers", list(&transfer)),
             ("queues", object(&queues, &[])),
             ("store", object(&store, &[])),
@@ -442,6 +454,7 @@ fn faults() -> Value {
             ("fsync", one_of(&["ok", "fail", "lie", "slow"])),
             ("fsync_ms", whole()),
             ("running_max", whole()),
+            ("reap_age_ms", whole()),
             ("free_bytes", whole()),
         ],
     )

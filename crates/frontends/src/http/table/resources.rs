@@ -402,6 +402,15 @@ pub static RESOURCES: &[Resource] = &[
         ),
     },
     Resource {
+        prefix: "/v1/admin/reaping",
+        tail: Tail::Nothing,
+        operations: &pace(
+            Work::Reaping,
+            "How the forgetting of deleted records goes at this node.",
+            "Pauses the forgetting of deleted records at this node, bounds the rate at which they are looked for, or looks at once.",
+        ),
+    },
+    Resource {
         prefix: "/v1/faults",
         tail: Tail::Nothing,
         operations: &[

@@ -9,8 +9,9 @@ use torc_core::outcome::{Holding, HoldingState, Inspected, Outcome};
 use crate::http::tests::schema;
 use crate::http::tests::server::{Server, catalog, context, error, json as body_of, message, ring};
 use crate::http::{
-    AntiEntropyView, BucketView, BucketsView, ClusterView, FaultSet, FsyncFault, HintsView, HotKey, HttpReply,
-    Liveness, NodeRequest, NodeRow, PeerQueue, RingView, Route, StatusView, TransferView, inspect_context,
+    AntiEntropyView, BlockView, BucketView, BucketsView, ClusterView, FaultSet, FsyncFault, HintsView, HotKey,
+    HttpReply, Liveness, NodeRequest, NodeRow, PeerQueue, ReapingView, RingView, Route, StatusView, TransferView,
+    inspect_context,
 };
 
 fn held(document: &impl Serialize, name: &str) -> Value {
@@ -97,12 +98,21 @@ fn the_shells_documents_are_as_documented() {
             kind: "rebuild",
             bucket: "default".into(),
             share_done: 0.5,
+            eta_seconds: Some(9),
         }],
         hot_keys: vec![HotKey {
             bucket: "default".into(),
             key: "a%20b".into(),
             requests: 9,
         }],
+        reaping: ReapingView {
+            blocked_by: vec![BlockView {
+                node: "n2".into(),
+                reason: "away",
+                since: "2026-01-01T00:00:00.000Z".into(),
+            }],
+            ..ReapingView::default()
+        },
         ..StatusView::default()
     };
     status.queues.peers.push(PeerQueue {

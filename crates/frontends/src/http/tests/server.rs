@@ -201,7 +201,10 @@ impl Server {
             }
             StoreOp::Commit { writes, .. } => {
                 for write in writes {
-                    self.records.insert(write.key, write.record);
+                    match write.record {
+                        Some(record) => self.records.insert(write.key, record),
+                        None => self.records.remove(&write.key),
+                    };
                 }
                 StoreReply::Done
             }

@@ -1,15 +1,13 @@
 //! What `/metrics` says, gathered when it is scraped.
 
-use torc_core::admission::ShedReason;
+mod peers;
+mod store;
+
 use torc_core::background::{Pace, Work};
-use torc_core::circuit::{CircuitState, CircuitView};
-use torc_store::{SYNC_BUCKET_BOUNDS_US, StoreStats};
 
 use super::Shell;
 use super::exposition::{Exposition, Histogram, Labels};
 use super::measures::{LATENCY_BOUNDS_US, Latency, Measures, Verdict};
-use super::notices::name;
-use torc_core::liveness::Liveness;
 
 /// The Prometheus text of this moment.
 pub fn text(shell: &Shell) -> String {
@@ -17,10 +15,10 @@ pub fn text(shell: &Shell) -> String {
     let engine = shell.engine.borrow();
     requests(&engine.measures, &mut exposition);
     core(shell, &mut exposition);
-    overload(shell, &mut exposition);
-    peers(shell, &mut exposition);
+    peers::overload(shell, &mut exposition);
+    peers::peers(shell, &mut exposition);
     clients(shell, &mut exposition);
-    store(&engine.store().stats(), &mut exposition);
+    store::store(&engine.store().stats(), &mut exposition);
     drop(engine);
     process(shell, &mut exposition);
     exposition.text()
@@ -143,6 +141,21 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             stats.hints_refused,
         ),
         (
+            "torc_reaped_records",
+            "Deleted and expired records forgotten here, because all homes had agreed",
+            stats.reaped_records,
+        ),
+        (
+            "torc_quarantined_records",
+            "Records removed because this disk was older than what the other homes had forgotten",
+            stats.quarantined_records,
+        ),
+        (
+            "torc_hints_dropped",
+            "Records kept for homes that were dropped because they were on an older disk",
+            stats.hints_dropped,
+        ),
+        (
             "torc_hints_delivered",
             "Records delivered to the home that they were kept for",
             node.hints().delivered(),
@@ -228,6 +241,10 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
     });
     let scrub = node.scrub();
     let entropy = node.entropy();
+    let reaping = node.reaping();
+    let now = engine.now().time;
+    let blocked_us = reaping.blocks.iter().map(|block| now.0.saturating_sub(block.2.0)).max();
+    let blocked_s = blocked_us.unwrap_or(0) as f64 / 1e6;
     for (name, help, value) in [
         (
             "torc_hints_records",
@@ -238,6 +255,16 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             "torc_hints_bytes",
             "Bytes of the records kept for homes",
             node.hints().bytes() as f64,
+        ),
+        (
+            "torc_reaping_waiting_records",
+            "Dead records found and on their way to be forgotten",
+            reaping.records as f64,
+        ),
+        (
+            "torc_reaping_blocked_seconds",
+            "How long the longest of those who keep dead records from being forgotten has been in the way; 0 if nobody is",
+            blocked_s,
         ),
         (
             "torc_entropy_dirty_ranges",
@@ -293,183 +320,6 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
     );
 }
 
-/// Who waits, who is turned away, and which peers are avoided.
-fn overload(shell: &Shell, exposition: &mut Exposition) {
-    let engine = shell.engine.borrow();
-    let node = engine.node();
-    let admission = node.admission();
-    let reasons = ShedReason::ALL.map(|reason| (reason.name(), admission.stats.shed[reason as usize]));
-    let shed = reasons.into_iter().chain([("bytes", engine.shed_for_bytes())]);
-    exposition.counters(
-        "torc_shed",
-        "Requests answered busy, by what there was too much of",
-        shed.map(|(reason, count)| (vec![("reason", reason.to_owned())], count))
-            .collect(),
-    );
-    let hedging = node.hedging();
-    for (name, help, value) in [
-        (
-            "torc_admission_waited",
-            "Client requests that waited before they began",
-            admission.stats.waited,
-        ),
-        ("torc_hedged_reads", "Reads that asked other nodes", hedging.reads),
-        (
-            "torc_hedged_reads_held_back",
-            "Reads that left out a slow home",
-            hedging.held_back,
-        ),
-        (
-            "torc_hedged_requests",
-            "Slow homes asked after the others took too long, at most 5 for 100 reads",
-            hedging.hedges,
-        ),
-        (
-            "torc_hedged_won",
-            "Of these, answers that the read rested on",
-            hedging.won,
-        ),
-        (
-            "torc_hedged_denied",
-            "Hedges that the budget did not allow",
-            hedging.denied,
-        ),
-        (
-            "torc_hedged_called",
-            "Slow homes asked because others failed or a second had passed",
-            hedging.called,
-        ),
-    ] {
-        exposition.counter(name, help, value);
-    }
-    for (name, help, value) in [
-        ("torc_admission_running", "Client requests that run", admission.running),
-        (
-            "torc_admission_running_max",
-            "Client requests that may run at a time",
-            admission.limits.running_max,
-        ),
-        (
-            "torc_admission_forwarded",
-            "Commands of other nodes that run",
-            admission.forwarded,
-        ),
-        (
-            "torc_admission_waiting",
-            "Client requests that wait their turn",
-            admission.waiting,
-        ),
-    ] {
-        exposition.gauge(name, help, value as f64);
-    }
-    exposition.gauge(
-        "torc_admission_oldest_seconds",
-        "How long the first of them has waited",
-        admission.oldest_ms as f64 / 1e3,
-    );
-    exposition.gauge(
-        "torc_background_yielding",
-        "1 while background work goes at an eighth of its bound because clients wait",
-        f64::from(u8::from(admission.is_pressed)),
-    );
-    let of = |value: fn(&CircuitView) -> f64| {
-        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
-        node.circuits().map(labelled).collect::<Vec<_>>()
-    };
-    exposition.gauges(
-        "torc_circuit_open",
-        "1 while reads avoid the peer because it answers none",
-        of(|view| f64::from(u8::from(view.state != CircuitState::Closed))),
-    );
-    exposition.gauges(
-        "torc_circuit_says_slow",
-        "1 while the peer says that its syncs are slow",
-        of(|view| f64::from(u8::from(view.says_slow))),
-    );
-    exposition.gauges(
-        "torc_circuit_reads_in_flight",
-        "Reads that the peer has not answered",
-        of(|view| view.in_flight as f64),
-    );
-    exposition.gauges(
-        "torc_circuit_reads_max",
-        "Reads that may be in flight to the peer",
-        of(|view| view.limit as f64),
-    );
-    exposition.gauges(
-        "torc_circuit_read_p95_seconds",
-        "Nineteen of twenty reads are answered sooner",
-        of(|view| view.p95_us as f64 / 1e6),
-    );
-    let counts = |value: fn(&CircuitView) -> u64| {
-        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
-        node.circuits().map(labelled).collect::<Vec<_>>()
-    };
-    exposition.counters(
-        "torc_circuit_opened",
-        "How often reads began to avoid the peer",
-        counts(|view| view.opened),
-    );
-    exposition.counters(
-        "torc_circuit_avoided_reads",
-        "Reads for which the peer was to be avoided",
-        counts(|view| view.avoided),
-    );
-}
-
-fn peers(shell: &Shell, exposition: &mut Exposition) {
-    let engine = shell.engine.borrow();
-    let mut up = Vec::new();
-    let mut queued = Vec::new();
-    let (mut connections, mut messages, mut bytes, mut unsent, mut overflows) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (peer, is_up, stats, queued_bytes) in engine.links.stats() {
-        let labels: Labels = vec![("peer", name(&shell.ring, peer))];
-        up.push((labels.clone(), f64::from(u8::from(is_up))));
-        queued.push((labels.clone(), queued_bytes as f64));
-        connections.push((labels.clone(), stats.connections));
-        messages.push((labels.clone(), stats.messages));
-        bytes.push((labels.clone(), stats.bytes));
-        unsent.push((labels.clone(), stats.unsent));
-        overflows.push((labels, stats.overflows));
-    }
-    let node = engine.node();
-    let members = Liveness::ALL.into_iter().map(|state| {
-        let count = shell
-            .ring
-            .members()
-            .iter()
-            .filter(|member| node.liveness(member.id) == state);
-        (vec![("state", state.name().to_owned())], count.count() as f64)
-    });
-    exposition.gauges(
-        "torc_gossip_members",
-        "Members by what this node believes of them, itself included",
-        members.collect(),
-    );
-    exposition.gauge(
-        "torc_gossip_patience",
-        "1 if this node trusts its suspicions; more after it stood still or reached nobody",
-        node.patience(),
-    );
-    exposition.counter(
-        "torc_gossip_messages",
-        "Messages of gossip that came",
-        node.stats().gossip_messages,
-    );
-    exposition.gauges("torc_peer_up", "1 if there is a connection to the peer", up);
-    exposition.gauges("torc_peer_queue_bytes", "Unsent messages to the peer", queued);
-    exposition.counters("torc_peer_connections", "Connections made to the peer", connections);
-    exposition.counters("torc_peer_messages", "Messages queued for the peer", messages);
-    exposition.counters("torc_peer_bytes", "Bytes queued for the peer", bytes);
-    exposition.counters("torc_peer_unsent_messages", "Messages that found no connection", unsent);
-    exposition.counters(
-        "torc_peer_overflows",
-        "Connections given up because the peer took too little",
-        overflows,
-    );
-}
-
 fn clients(shell: &Shell, exposition: &mut Exposition) {
     let (accepted, refused) = shell.clients.counts();
     exposition.gauge(
@@ -507,119 +357,4 @@ fn process(shell: &Shell, exposition: &mut Exposition) {
     );
     let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     exposition.gauges("torc_build_info", "The version that runs", vec![(labels, 1.0)]);
-}
-
-fn store(stats: &StoreStats, exposition: &mut Exposition) {
-    for (name, help, value) in [
-        ("torc_store_commits", "Commits answered as done", stats.commits),
-        ("torc_store_records_written", "Records written", stats.records_written),
-        (
-            "torc_store_coalesced_writes",
-            "Writes that a later one of the same batch made unnecessary",
-            stats.coalesced,
-        ),
-        ("torc_store_batches", "Batches that carried the commits", stats.batches),
-        (
-            "torc_store_syncs",
-            "Batches and intervals that were synced",
-            stats.syncs,
-        ),
-        (
-            "torc_store_stalls",
-            "Times the committer waited for flushes or compactions",
-            stats.stalls,
-        ),
-        ("torc_store_slow_batches", "Batches over 50 ms", stats.slow_batches),
-        (
-            "torc_store_damaged_records",
-            "Records that failed their checksum",
-            stats.damaged_records,
-        ),
-        (
-            "torc_store_cache_hits",
-            "Reads answered by the record cache",
-            stats.cache_hits,
-        ),
-        (
-            "torc_store_cache_misses",
-            "Reads that went to the engine",
-            stats.cache_misses,
-        ),
-        (
-            "torc_store_memtables_rotated",
-            "Memtables written to tables",
-            stats.memtables_rotated,
-        ),
-        ("torc_store_compactions", "Compactions completed", stats.compactions),
-    ] {
-        exposition.counter(name, help, value);
-    }
-    for (name, help, value) in [
-        (
-            "torc_store_disk_bytes",
-            "Tables, blobs and journals on disk",
-            stats.disk_bytes as f64,
-        ),
-        (
-            "torc_store_journal_bytes",
-            "Journals among them",
-            stats.journal_bytes as f64,
-        ),
-        (
-            "torc_store_free_bytes",
-            "Free space of the file system",
-            stats.free_bytes as f64,
-        ),
-        (
-            "torc_store_cache_bytes",
-            "Weight of the record cache",
-            stats.cache_bytes as f64,
-        ),
-        (
-            "torc_store_cache_entries",
-            "Records in the cache, absent ones included",
-            stats.cache_entries as f64,
-        ),
-        (
-            "torc_store_memory_bytes",
-            "Weight of the records of memory buckets",
-            stats.memory_bytes as f64,
-        ),
-        (
-            "torc_store_memtable_bytes",
-            "The engine's memtables",
-            stats.memtable_bytes as f64,
-        ),
-        (
-            "torc_store_queue_depth",
-            "Entries that wait for the committer",
-            stats.queue_depth as f64,
-        ),
-        (
-            "torc_store_stalled_seconds",
-            "How long the committer has waited in all",
-            stats.stalled_us as f64 / 1e6,
-        ),
-        (
-            "torc_store_out_of_service",
-            "1 once a write or sync has failed",
-            f64::from(u8::from(stats.out_of_service)),
-        ),
-    ] {
-        exposition.gauge(name, help, value);
-    }
-    let times = &stats.sync_times;
-    let bounds = SYNC_BUCKET_BOUNDS_US
-        .iter()
-        .map(|&us| us as f64 / 1e6)
-        .chain([f64::INFINITY]);
-    let histogram = Histogram {
-        buckets: bounds.zip(times.buckets).collect(),
-        sum: times.sum_us as f64 / 1e6,
-    };
-    exposition.histograms(
-        "torc_store_sync_duration_seconds",
-        "Batches written, synced and applied",
-        vec![(Labels::new(), histogram)],
-    );
 }

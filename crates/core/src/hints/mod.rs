@@ -1,5 +1,4 @@
 //! Hints: records that this node keeps for homes that could not take them, and delivers when they are back (RULINGS 23).
-//!
 //! ```text
 //! a write for a home that is away ──merge, durable──▶ kept ──home is up: send──▶ durable there and at w homes,
 //!                                                       ▲                        unchanged since? ──▶ forgotten
@@ -8,20 +7,18 @@
 //! A hint is in no tree and no listing, and never evicted: a node that has no room refuses to stand in. One that has waited
 //! for too long goes when w other homes hold it: what its home lacks is then left to anti-entropy.
 
+mod delivery;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::background::Work;
 use crate::causality::{Record, Stamp};
-use crate::id::{NodeId, OpId, PartitionId, Token};
+use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::limits::{HINT_AGE_MS_MAX, HINTS_BYTES_MAX};
 use crate::message::{Message, WriteRecords, WriteReply, WriteResult};
-use crate::mutants::{Mutant, active};
-use crate::quorum::{DcId, Home, Need, Tally, Verdict};
 use crate::random::Random;
 use crate::site::Site;
 use crate::storage::{HintMemory, Meta, StoreOp};
@@ -66,6 +63,8 @@ struct Hint {
     record: Arc<Record>,
     /// What of it is durable here; `None` while nothing is.
     durable: Option<Arc<Record>>,
+    /// It was on the disk when this node started.
+    is_old: bool,
     since: Wall,
     /// Homes that have said that they hold `record` durably.
     confirmed: SmallVec<[NodeId; 3]>,
@@ -124,6 +123,9 @@ pub struct Hints {
     /// Removals on their way to the store: until they are durable, a restart brings those hints back.
     forgetting: BTreeMap<Token, (NodeId, RecordKey)>,
     limits: HintLimits,
+    started: Time,
+    /// When something of a partition was last on its way to a home.
+    sent_at: BTreeMap<PartitionId, Time>,
     /// Homes with hints that need not wait for them, as far as was looked.
     given_up: BTreeSet<NodeId>,
     look_at: Time,
@@ -136,7 +138,7 @@ pub struct Hints {
 impl Hints {
     /// What the disk held.
     #[must_use]
-    pub fn new(stored: Vec<HintMemory>, seed: u64) -> Self {
+    pub fn new(stored: Vec<HintMemory>, seed: u64, started: Time) -> Self {
         let mut hints = Self {
             kept: BTreeMap::new(),
             bytes: 0,
@@ -147,6 +149,8 @@ impl Hints {
             sent_up_to: BTreeMap::new(),
             forgetting: BTreeMap::new(),
             limits: HintLimits::default(),
+            started,
+            sent_at: BTreeMap::new(),
             given_up: BTreeSet::new(),
             look_at: Time(0),
             op: Random::new(seed ^ SEED).next_u64(),
@@ -165,6 +169,7 @@ impl Hints {
             let hint = Hint {
                 record,
                 durable,
+                is_old: true,
                 since,
                 confirmed: SmallVec::new(),
             };
@@ -197,6 +202,36 @@ impl Hints {
         let mut kept = self.kept.values().flat_map(BTreeMap::keys);
         let mut forgetting = self.forgetting.values().map(|forgotten| &forgotten.1);
         kept.any(|key| key.partition() == partition) || forgetting.any(|key| key.partition() == partition)
+    }
+
+    /// True if nothing is kept for a partition, and what was sent can't be taken any more: it carries a session token that
+    /// has gone by now. Of what it sent before it was started a node knows nothing, only how long ago that is at least.
+    #[must_use]
+    pub fn is_clear(&self, partition: PartitionId, age_ms: u64, now: Time) -> bool {
+        let sent_at = self.sent_at.get(&partition).copied().unwrap_or(self.started);
+        !self.has_for(partition) && sent_at.max(self.started).plus_ms(age_ms) <= now
+    }
+
+    /// Places of which something was kept when this node started.
+    #[must_use]
+    pub fn old_places(&self) -> BTreeSet<(PartitionId, BucketId)> {
+        let kept = self.kept.values().flatten().filter(|entry| entry.1.is_old);
+        kept.map(|(key, _)| (key.partition(), key.bucket())).collect()
+    }
+
+    /// This node works on an older disk: what it kept then may long have been delivered, since been deleted, and forgotten
+    /// by all homes. Nothing of places where they have forgotten anything is delivered again.
+    pub fn drop_old(&mut self, is_reaped: impl Fn((PartitionId, BucketId)) -> bool, site: &mut Site) {
+        let is_doubtful = |(key, hint): (&RecordKey, &Hint)| hint.is_old && is_reaped((key.partition(), key.bucket()));
+        let mut doubtful = Vec::new();
+        for (&home, hints) in &self.kept {
+            let of_home = hints.iter().filter(|entry| is_doubtful(*entry));
+            doubtful.extend(of_home.map(|(key, hint)| (home, key.clone(), Arc::clone(&hint.record))));
+        }
+        for (home, key, record) in doubtful {
+            self.forget(home, &key, &record, site);
+            site.stats.hints_dropped += 1;
+        }
     }
 
     /// Writes on their way to the store.
@@ -301,6 +336,7 @@ impl Hints {
             let hint = Hint {
                 record: Arc::clone(record),
                 durable: None,
+                is_old: false,
                 since: now,
                 confirmed: SmallVec::new(),
             };
@@ -369,308 +405,6 @@ impl Hints {
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         found
     }
-
-    /// When something is due.
-    #[must_use]
-    pub fn next_deadline(&self, site: &Site) -> Time {
-        let waiting = self.kept.keys().filter(|home| self.may_be_sent(**home, site));
-        let of_home = |home: &NodeId| match self.deliveries.get(home) {
-            Some(delivery) => delivery.sent_at.plus_ms(ANSWER_MS),
-            None => self.due.get(home).copied().unwrap_or(Time(0)),
-        };
-        waiting.map(of_home).min().unwrap_or(Time::NEVER)
-    }
-
-    /// Its home is back, or the oldest of its hints has waited for too long.
-    fn may_be_sent(&self, home: NodeId, site: &Site) -> bool {
-        site.peers.is_up(home) || self.given_up.contains(&home)
-    }
-
-    /// Looks for hints that need not wait any longer.
-    fn look_for_given_up(&mut self, site: &Site) {
-        if self.look_at > site.now.time {
-            return;
-        }
-        self.look_at = site.now.time.plus_ms(LOOK_MS);
-        let has_some = |(&home, hints): (&NodeId, &BTreeMap<RecordKey, Hint>)| {
-            let mut hints = hints.iter();
-            let is_any = hints.any(|(key, hint)| self.is_given_up(home, key, hint.since, site));
-            is_any.then_some(home)
-        };
-        self.given_up = self.kept.iter().filter_map(has_some).collect();
-    }
-
-    /// A hint need not wait for its home: it is away for too long, or no home of the record any more.
-    fn is_given_up(&self, home: NodeId, key: &RecordKey, since: Wall, site: &Site) -> bool {
-        let age_ms = site.now.wall.0.saturating_sub(since.0);
-        let bucket = site.catalog.bucket(key.bucket());
-        let has_left = bucket.is_none_or(|bucket| !site.ring.is_home(home, key.partition(), bucket.n));
-        has_left || (age_ms > self.limits.age_ms_max && !site.peers.is_up(home))
-    }
-
-    /// Sends what is due.
-    pub fn go_on(&mut self, site: &mut Site) {
-        let pace = *site.background.pace(Work::Hints);
-        let now = site.now.time;
-        if pace.runs_asked > self.runs_seen {
-            self.runs_seen = pace.runs_asked;
-            self.due.clear();
-            self.forced_until = now.plus_ms(RETRY_MS);
-        }
-        let silent = |delivery: &Delivery| delivery.sent_at.plus_ms(ANSWER_MS) <= now;
-        let over: Vec<NodeId> = self
-            .deliveries
-            .iter()
-            .filter(|entry| silent(entry.1))
-            .map(|entry| *entry.0)
-            .collect();
-        for home in over {
-            self.end(home, site);
-        }
-        self.look_for_given_up(site);
-        let may_begin = !site.out_of_service && (!pace.paused || self.forced_until > now);
-        let homes: Vec<NodeId> = self.kept.keys().copied().collect();
-        for home in homes {
-            let is_due = self.due.get(&home).is_none_or(|&due| due <= now);
-            if !is_due || self.deliveries.contains_key(&home) || !self.may_be_sent(home, site) {
-                continue;
-            }
-            if may_begin {
-                self.deliver(home, site);
-            } else {
-                self.due.insert(home, now.plus_ms(RETRY_MS));
-            }
-        }
-    }
-
-    /// Sends the next hints of one partition to their home, and to as many other homes as w asks for: who holds them already
-    /// writes nothing.
-    fn deliver(&mut self, home: NodeId, site: &mut Site) {
-        let mut records: Vec<(RecordKey, Arc<Record>)> = Vec::new();
-        let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
-        let mut bytes = 0;
-        let mut served: Vec<(RecordKey, Arc<Record>)> = Vec::new();
-        let is_home_up = site.peers.is_up(home);
-        for (key, hint) in self.in_turn(home) {
-            if records.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
-                break;
-            }
-            let is_for_now = is_home_up || self.is_given_up(home, key, hint.since, site);
-            if hint.durable.as_ref() != Some(&hint.record) || !is_for_now {
-                continue;
-            }
-            if let Some((first, _)) = records.first()
-                && (first.partition(), first.bucket()) != (key.partition(), key.bucket())
-            {
-                break;
-            }
-            let missing = self.missing(home, key, hint, site);
-            if missing.is_empty() && self.may_go(home, key, hint, site) {
-                served.push((key.clone(), Arc::clone(&hint.record)));
-            }
-            if missing.is_empty() || (!records.is_empty() && missing != to) {
-                continue;
-            }
-            to = missing;
-            bytes += weight(key, &hint.record);
-            records.push((key.clone(), Arc::clone(&hint.record)));
-        }
-        for (key, record) in served {
-            self.delivered += u64::from(self.forget(home, &key, &record, site));
-        }
-        let Some((last, _)) = records.last() else {
-            self.sent_up_to.remove(&home);
-            self.due.insert(home, site.now.time.plus_ms(RETRY_MS));
-            return;
-        };
-        self.sent_up_to.insert(home, last.clone());
-        self.op = self.op.wrapping_add(1);
-        let op = OpId(self.op);
-        site.ask_merge(&to, Some((op, 0)), records.clone());
-        let delivery = Delivery {
-            op,
-            sent_at: site.now.time,
-            records,
-            bytes: (bytes * to.len()) as u64,
-            waiting: to,
-            failed: false,
-        };
-        if active(Mutant::HintDroppedWhenSent) {
-            for (key, record) in &delivery.records {
-                self.forget(home, key, record, site);
-            }
-        }
-        self.deliveries.insert(home, delivery);
-    }
-
-    /// The hints of a home, those first that come after the last that was sent.
-    fn in_turn(&self, home: NodeId) -> impl Iterator<Item = (&RecordKey, &Hint)> {
-        let of_home = self.kept.get(&home);
-        let from = self.sent_up_to.get(&home);
-        let after = of_home.into_iter().flat_map(move |hints| {
-            let start = from.map_or(Bound::Unbounded, Bound::Excluded);
-            hints.range::<RecordKey, _>((start, Bound::Unbounded))
-        });
-        let before = of_home.into_iter().flat_map(move |hints| {
-            let end = from.map(|from| hints.range::<RecordKey, _>((Bound::Unbounded, Bound::Included(from))));
-            end.into_iter().flatten()
-        });
-        after.chain(before)
-    }
-
-    /// Whom to send a hint to: its home, if that has not confirmed it, and other homes until w would hold it.
-    fn missing(&self, home: NodeId, key: &RecordKey, hint: &Hint, site: &Site) -> SmallVec<[NodeId; 3]> {
-        let (homes, need) = homes_and_need(key, site);
-        let mut tally = Tally::new(&homes, need);
-        hint.confirmed.iter().for_each(|&node| tally.count(node));
-        let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
-        let own = homes.iter().filter(|other| other.node == home);
-        for other in own.chain(homes.iter().filter(|other| other.node != home)) {
-            let is_wanted = other.node == home || tally.verdict() != Verdict::Reached;
-            if is_wanted && !hint.confirmed.contains(&other.node) && site.peers.is_up(other.node) {
-                tally.count(other.node);
-                to.push(other.node);
-            }
-        }
-        to
-    }
-
-    /// A node answers a write; true if it was a delivery of hints.
-    pub fn on_reply(&mut self, from: NodeId, reply: &WriteReply, site: &mut Site) -> bool {
-        let Some(home) = self.delivery_of(reply.op) else {
-            return false;
-        };
-        match reply.result {
-            WriteResult::Done { .. } => self.on_confirmed(home, from),
-            WriteResult::DiskFull | WriteResult::Failed => self.on_failed(home, from),
-        }
-        self.end_if_answered(home, site);
-        true
-    }
-
-    /// A node refuses an operation; true if it was a delivery of hints.
-    pub fn on_refused(&mut self, from: NodeId, op: OpId, site: &mut Site) -> bool {
-        let Some(home) = self.delivery_of(op) else {
-            return false;
-        };
-        self.on_failed(home, from);
-        self.end_if_answered(home, site);
-        true
-    }
-
-    /// A node went away: what was sent to it may or may not have arrived, and is sent again.
-    pub fn on_peer_down(&mut self, node: NodeId, site: &mut Site) {
-        let homes: Vec<NodeId> = self.deliveries.keys().copied().collect();
-        for home in homes {
-            self.on_failed(home, node);
-            self.end_if_answered(home, site);
-        }
-        self.due.remove(&node);
-    }
-
-    fn delivery_of(&self, op: OpId) -> Option<NodeId> {
-        let found = self.deliveries.iter().find(|delivery| delivery.1.op == op);
-        found.map(|delivery| *delivery.0)
-    }
-
-    /// A home holds durably what was sent. Of hints that have changed since it says nothing.
-    fn on_confirmed(&mut self, home: NodeId, by: NodeId) {
-        let Some(delivery) = self.deliveries.get_mut(&home) else {
-            return;
-        };
-        if !delivery.waiting.contains(&by) {
-            return;
-        }
-        delivery.waiting.retain(|node| *node != by);
-        let Some(of_home) = self.kept.get_mut(&home) else {
-            return;
-        };
-        for (key, record) in &delivery.records {
-            if let Some(hint) = of_home.get_mut(key)
-                && (hint.record == *record || active(Mutant::NewerHintDropped))
-                && !hint.confirmed.contains(&by)
-            {
-                hint.confirmed.push(by);
-            }
-        }
-    }
-
-    fn on_failed(&mut self, home: NodeId, by: NodeId) {
-        if let Some(delivery) = self.deliveries.get_mut(&home) {
-            delivery.failed |= delivery.waiting.contains(&by);
-            delivery.waiting.retain(|node| *node != by);
-        }
-    }
-
-    fn end_if_answered(&mut self, home: NodeId, site: &mut Site) {
-        let delivery = self.deliveries.get(&home);
-        if delivery.is_some_and(|delivery| delivery.waiting.is_empty()) {
-            self.end(home, site);
-        }
-    }
-
-    /// A delivery is over: what enough homes hold is forgotten.
-    fn end(&mut self, home: NodeId, site: &mut Site) {
-        let Some(delivery) = self.deliveries.remove(&home) else {
-            return;
-        };
-        let now = site.now.time;
-        if delivery.failed || !delivery.waiting.is_empty() {
-            self.due.insert(home, now.plus_ms(RETRY_MS));
-        } else {
-            // A home that takes long is given as much time again: it has clients too.
-            let took_us = now.0.saturating_sub(delivery.sent_at.0);
-            let pause_us = site.background.hints.microseconds_for(delivery.bytes).max(took_us);
-            self.due.insert(home, Time(now.0.saturating_add(pause_us)));
-        }
-        for (key, record) in &delivery.records {
-            let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));
-            if hint.is_some_and(|hint| self.may_go(home, key, hint, site)) {
-                self.delivered += u64::from(self.forget(home, key, record, site));
-            }
-        }
-    }
-
-    /// Its home holds it, or is not waited for any longer; and w homes hold it.
-    fn may_go(&self, home: NodeId, key: &RecordKey, hint: &Hint, site: &Site) -> bool {
-        let (homes, need) = homes_and_need(key, site);
-        let mut tally = Tally::new(&homes, need);
-        hint.confirmed.iter().for_each(|&node| tally.count(node));
-        let is_home_served = hint.confirmed.contains(&home) || self.is_given_up(home, key, hint.since, site);
-        is_home_served && tally.verdict() == Verdict::Reached
-    }
-
-    /// Forgets a hint that is still exactly what was delivered.
-    fn forget(&mut self, home: NodeId, key: &RecordKey, record: &Arc<Record>, site: &mut Site) -> bool {
-        let Some(of_home) = self.kept.get_mut(&home) else {
-            return false;
-        };
-        let is_unchanged = of_home.get(key).is_some_and(|hint| hint.record == *record);
-        if !is_unchanged && !active(Mutant::NewerHintDropped) {
-            return false;
-        }
-        let Some(hint) = of_home.remove(key) else { return false };
-        self.bytes -= weight(key, &hint.record);
-        if of_home.is_empty() {
-            self.kept.remove(&home);
-            self.sent_up_to.remove(&home);
-        }
-        let token = site.ask_store(StoreOp::PutMeta(Meta::Delivered(home, key.clone())));
-        self.forgetting.insert(token, (home, key.clone()));
-        true
-    }
-}
-
-/// The homes of a record, and how many of them its bucket wants to hold a write. A bucket that is gone wants none.
-fn homes_and_need(key: &RecordKey, site: &Site) -> (SmallVec<[Home; 3]>, Need) {
-    let Some(bucket) = site.catalog.bucket(key.bucket()) else {
-        return (SmallVec::new(), Need::Any(0));
-    };
-    let homes = site.ring.homes(key.partition(), bucket.n);
-    let local = homes.first().map_or(DcId::default(), |home| home.dc);
-    let need = bucket.w.need(&homes, local);
-    let need = need.unwrap_or(Need::Any(homes.len() as u8));
-    (homes, need)
 }
 
 fn weight(key: &RecordKey, record: &Record) -> usize {

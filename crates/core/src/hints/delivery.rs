@@ -1,0 +1,330 @@
+//! Hints on their way to their homes: sent when a home is back, sent again until it and w homes hold them, then forgotten.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{ANSWER_MS, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Delivery, Hint, Hints, LOOK_MS, RETRY_MS, weight};
+use crate::background::Work;
+use crate::causality::Record;
+use crate::id::{NodeId, OpId};
+use crate::key::RecordKey;
+use crate::message::{WriteReply, WriteResult};
+use crate::mutants::{Mutant, active};
+use crate::quorum::{DcId, Home, Need, Tally, Verdict};
+use crate::site::Site;
+use crate::storage::{Meta, StoreOp};
+use crate::time::{Time, Wall};
+
+impl Hints {
+    /// When something is due.
+    #[must_use]
+    pub fn next_deadline(&self, site: &Site) -> Time {
+        let waiting = self.kept.keys().filter(|home| self.may_be_sent(**home, site));
+        let of_home = |home: &NodeId| match self.deliveries.get(home) {
+            Some(delivery) => delivery.sent_at.plus_ms(ANSWER_MS),
+            None => self.due.get(home).copied().unwrap_or(Time(0)),
+        };
+        waiting.map(of_home).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Its home is back, or the oldest of its hints has waited for too long.
+    fn may_be_sent(&self, home: NodeId, site: &Site) -> bool {
+        site.peers.is_up(home) || self.given_up.contains(&home)
+    }
+
+    /// Looks for hints that need not wait any longer.
+    fn look_for_given_up(&mut self, site: &Site) {
+        if self.look_at > site.now.time {
+            return;
+        }
+        self.look_at = site.now.time.plus_ms(LOOK_MS);
+        let age_ms = site.reap_age_ms;
+        self.sent_at.retain(|_, at| at.plus_ms(age_ms) > site.now.time);
+        let has_some = |(&home, hints): (&NodeId, &BTreeMap<RecordKey, Hint>)| {
+            let mut hints = hints.iter();
+            let is_any = hints.any(|(key, hint)| self.is_given_up(home, key, hint.since, site));
+            is_any.then_some(home)
+        };
+        self.given_up = self.kept.iter().filter_map(has_some).collect();
+    }
+
+    /// A hint need not wait for its home: it is away for too long, or no home of the record any more.
+    fn is_given_up(&self, home: NodeId, key: &RecordKey, since: Wall, site: &Site) -> bool {
+        let age_ms = site.now.wall.0.saturating_sub(since.0);
+        let bucket = site.catalog.bucket(key.bucket());
+        let has_left = bucket.is_none_or(|bucket| !site.ring.is_home(home, key.partition(), bucket.n));
+        has_left || (age_ms > self.limits.age_ms_max && !site.peers.is_up(home))
+    }
+
+    /// Sends what is due.
+    pub fn go_on(&mut self, site: &mut Site) {
+        let pace = *site.background.pace(Work::Hints);
+        let now = site.now.time;
+        if pace.runs_asked > self.runs_seen {
+            self.runs_seen = pace.runs_asked;
+            self.due.clear();
+            self.forced_until = now.plus_ms(RETRY_MS);
+        }
+        let silent = |delivery: &Delivery| delivery.sent_at.plus_ms(ANSWER_MS) <= now;
+        let over: Vec<NodeId> = self
+            .deliveries
+            .iter()
+            .filter(|entry| silent(entry.1))
+            .map(|entry| *entry.0)
+            .collect();
+        for home in over {
+            self.end(home, site);
+        }
+        self.look_for_given_up(site);
+        let may_begin = !site.out_of_service && !site.is_unsettled && (!pace.paused || self.forced_until > now);
+        let homes: Vec<NodeId> = self.kept.keys().copied().collect();
+        for home in homes {
+            let is_due = self.due.get(&home).is_none_or(|&due| due <= now);
+            if !is_due || self.deliveries.contains_key(&home) || !self.may_be_sent(home, site) {
+                continue;
+            }
+            if may_begin {
+                self.deliver(home, site);
+            } else {
+                self.due.insert(home, now.plus_ms(RETRY_MS));
+            }
+        }
+    }
+
+    /// Sends the next hints of one partition to their home, and to as many other homes as w asks for: who holds them already
+    /// writes nothing.
+    fn deliver(&mut self, home: NodeId, site: &mut Site) {
+        let mut records: Vec<(RecordKey, Arc<Record>)> = Vec::new();
+        let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
+        let mut bytes = 0;
+        let mut served: Vec<(RecordKey, Arc<Record>)> = Vec::new();
+        let is_home_up = site.peers.is_up(home);
+        for (key, hint) in self.in_turn(home) {
+            if records.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            let is_for_now = is_home_up || self.is_given_up(home, key, hint.since, site);
+            if hint.durable.as_ref() != Some(&hint.record) || !is_for_now {
+                continue;
+            }
+            if let Some((first, _)) = records.first()
+                && (first.partition(), first.bucket()) != (key.partition(), key.bucket())
+            {
+                break;
+            }
+            let missing = self.missing(home, key, hint, site);
+            if missing.is_empty() && self.may_go(home, key, hint, site) {
+                served.push((key.clone(), Arc::clone(&hint.record)));
+            }
+            if missing.is_empty() || (!records.is_empty() && missing != to) {
+                continue;
+            }
+            to = missing;
+            bytes += weight(key, &hint.record);
+            records.push((key.clone(), Arc::clone(&hint.record)));
+        }
+        for (key, record) in served {
+            self.delivered += u64::from(self.forget(home, &key, &record, site));
+        }
+        let Some((last, _)) = records.last() else {
+            self.sent_up_to.remove(&home);
+            self.due.insert(home, site.now.time.plus_ms(RETRY_MS));
+            return;
+        };
+        self.sent_up_to.insert(home, last.clone());
+        self.op = self.op.wrapping_add(1);
+        let op = OpId(self.op);
+        for (key, _) in &records {
+            self.sent_at.insert(key.partition(), site.now.time);
+        }
+        site.ask_merge(&to, Some((op, 0)), records.clone());
+        let delivery = Delivery {
+            op,
+            sent_at: site.now.time,
+            records,
+            bytes: (bytes * to.len()) as u64,
+            waiting: to,
+            failed: false,
+        };
+        if active(Mutant::HintDroppedWhenSent) {
+            for (key, record) in &delivery.records {
+                self.forget(home, key, record, site);
+            }
+        }
+        self.deliveries.insert(home, delivery);
+    }
+
+    /// The hints of a home, those first that come after the last that was sent.
+    fn in_turn(&self, home: NodeId) -> impl Iterator<Item = (&RecordKey, &Hint)> {
+        let of_home = self.kept.get(&home);
+        let from = self.sent_up_to.get(&home);
+        let after = of_home.into_iter().flat_map(move |hints| {
+            let start = from.map_or(Bound::Unbounded, Bound::Excluded);
+            hints.range::<RecordKey, _>((start, Bound::Unbounded))
+        });
+        let before = of_home.into_iter().flat_map(move |hints| {
+            let end = from.map(|from| hints.range::<RecordKey, _>((Bound::Unbounded, Bound::Included(from))));
+            end.into_iter().flatten()
+        });
+        after.chain(before)
+    }
+
+    /// Whom to send a hint to: its home, if that has not confirmed it, and other homes until w would hold it.
+    fn missing(&self, home: NodeId, key: &RecordKey, hint: &Hint, site: &Site) -> SmallVec<[NodeId; 3]> {
+        let (homes, need) = homes_and_need(key, site);
+        let mut tally = Tally::new(&homes, need);
+        hint.confirmed.iter().for_each(|&node| tally.count(node));
+        let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
+        let own = homes.iter().filter(|other| other.node == home);
+        for other in own.chain(homes.iter().filter(|other| other.node != home)) {
+            let is_wanted = other.node == home || tally.verdict() != Verdict::Reached;
+            if is_wanted && !hint.confirmed.contains(&other.node) && site.peers.is_up(other.node) {
+                tally.count(other.node);
+                to.push(other.node);
+            }
+        }
+        to
+    }
+
+    /// A node answers a write; true if it was a delivery of hints.
+    pub fn on_reply(&mut self, from: NodeId, reply: &WriteReply, site: &mut Site) -> bool {
+        let Some(home) = self.delivery_of(reply.op) else {
+            return false;
+        };
+        match reply.result {
+            WriteResult::Done { .. } => self.on_confirmed(home, from),
+            WriteResult::DiskFull | WriteResult::Failed => self.on_failed(home, from),
+        }
+        self.end_if_answered(home, site);
+        true
+    }
+
+    /// A node refuses an operation; true if it was a delivery of hints.
+    pub fn on_refused(&mut self, from: NodeId, op: OpId, site: &mut Site) -> bool {
+        let Some(home) = self.delivery_of(op) else {
+            return false;
+        };
+        self.on_failed(home, from);
+        self.end_if_answered(home, site);
+        true
+    }
+
+    /// A node went away: what was sent to it may or may not have arrived, and is sent again.
+    pub fn on_peer_down(&mut self, node: NodeId, site: &mut Site) {
+        let homes: Vec<NodeId> = self.deliveries.keys().copied().collect();
+        for home in homes {
+            self.on_failed(home, node);
+            self.end_if_answered(home, site);
+        }
+        self.due.remove(&node);
+    }
+
+    fn delivery_of(&self, op: OpId) -> Option<NodeId> {
+        let found = self.deliveries.iter().find(|delivery| delivery.1.op == op);
+        found.map(|delivery| *delivery.0)
+    }
+
+    /// A home holds durably what was sent. Of hints that have changed since it says nothing.
+    fn on_confirmed(&mut self, home: NodeId, by: NodeId) {
+        let Some(delivery) = self.deliveries.get_mut(&home) else {
+            return;
+        };
+        if !delivery.waiting.contains(&by) {
+            return;
+        }
+        delivery.waiting.retain(|node| *node != by);
+        let Some(of_home) = self.kept.get_mut(&home) else {
+            return;
+        };
+        for (key, record) in &delivery.records {
+            if let Some(hint) = of_home.get_mut(key)
+                && (hint.record == *record || active(Mutant::NewerHintDropped))
+                && !hint.confirmed.contains(&by)
+            {
+                hint.confirmed.push(by);
+            }
+        }
+    }
+
+    fn on_failed(&mut self, home: NodeId, by: NodeId) {
+        if let Some(delivery) = self.deliveries.get_mut(&home) {
+            delivery.failed |= delivery.waiting.contains(&by);
+            delivery.waiting.retain(|node| *node != by);
+        }
+    }
+
+    fn end_if_answered(&mut self, home: NodeId, site: &mut Site) {
+        let delivery = self.deliveries.get(&home);
+        if delivery.is_some_and(|delivery| delivery.waiting.is_empty()) {
+            self.end(home, site);
+        }
+    }
+
+    /// A delivery is over: what enough homes hold is forgotten.
+    fn end(&mut self, home: NodeId, site: &mut Site) {
+        let Some(delivery) = self.deliveries.remove(&home) else {
+            return;
+        };
+        let now = site.now.time;
+        if delivery.failed || !delivery.waiting.is_empty() {
+            self.due.insert(home, now.plus_ms(RETRY_MS));
+        } else {
+            // A home that takes long is given as much time again: it has clients too.
+            let took_us = now.0.saturating_sub(delivery.sent_at.0);
+            let pause_us = site.background.hints.microseconds_for(delivery.bytes).max(took_us);
+            self.due.insert(home, Time(now.0.saturating_add(pause_us)));
+        }
+        for (key, record) in &delivery.records {
+            let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));
+            if hint.is_some_and(|hint| self.may_go(home, key, hint, site)) {
+                self.delivered += u64::from(self.forget(home, key, record, site));
+            }
+        }
+    }
+
+    /// Its home holds it, or is not waited for any longer; and w homes hold it.
+    fn may_go(&self, home: NodeId, key: &RecordKey, hint: &Hint, site: &Site) -> bool {
+        let (homes, need) = homes_and_need(key, site);
+        let mut tally = Tally::new(&homes, need);
+        hint.confirmed.iter().for_each(|&node| tally.count(node));
+        let is_home_served = hint.confirmed.contains(&home) || self.is_given_up(home, key, hint.since, site);
+        is_home_served && tally.verdict() == Verdict::Reached
+    }
+
+    /// Forgets a hint that is still exactly what was delivered.
+    pub(super) fn forget(&mut self, home: NodeId, key: &RecordKey, record: &Arc<Record>, site: &mut Site) -> bool {
+        let Some(of_home) = self.kept.get_mut(&home) else {
+            return false;
+        };
+        let is_unchanged = of_home.get(key).is_some_and(|hint| hint.record == *record);
+        if !is_unchanged && !active(Mutant::NewerHintDropped) {
+            return false;
+        }
+        let Some(hint) = of_home.remove(key) else { return false };
+        self.bytes -= weight(key, &hint.record);
+        if of_home.is_empty() {
+            self.kept.remove(&home);
+            self.sent_up_to.remove(&home);
+        }
+        // Until now it may have been read.
+        self.sent_at.insert(key.partition(), site.now.time);
+        let token = site.ask_store(StoreOp::PutMeta(Meta::Delivered(home, key.clone())));
+        self.forgetting.insert(token, (home, key.clone()));
+        true
+    }
+}
+
+/// The homes of a record, and how many of them its bucket wants to hold a write. A bucket that is gone wants none.
+fn homes_and_need(key: &RecordKey, site: &Site) -> (SmallVec<[Home; 3]>, Need) {
+    let Some(bucket) = site.catalog.bucket(key.bucket()) else {
+        return (SmallVec::new(), Need::Any(0));
+    };
+    let homes = site.ring.homes(key.partition(), bucket.n);
+    let local = homes.first().map_or(DcId::default(), |home| home.dc);
+    let need = bucket.w.need(&homes, local);
+    let need = need.unwrap_or(Need::Any(homes.len() as u8));
+    (homes, need)
+}

@@ -1,0 +1,328 @@
+//! The side of reaping that every home has: it says whether it holds records exactly so, pins them, and forgets them when
+//! all homes have. Its generations are durable: whoever has a lower one than another home had when records were reaped
+//! works on an older disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::bucket::StorageClass;
+use crate::causality::codec::record_hash;
+use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
+use crate::key::{FIELD_PREFIX, RecordKey};
+use crate::message::Message;
+use crate::mutants::{Mutant, active};
+use crate::reaping::copies::Copies;
+use crate::reaping::talk::ReapTalk;
+use crate::site::Site;
+use crate::storage::{Generation, Page, Range, StoreOp, StoreReply};
+use crate::time::Time;
+
+/// Entries of one question, at most.
+pub const ENTRIES_MAX: usize = 256;
+/// Questions that are being looked into at a time; further ones are dropped, and asked again.
+const CHECKS_MAX: usize = 64;
+/// How long what is pinned stays so, in milliseconds.
+const PIN_MS: u64 = 30_000;
+
+/// A partition of a bucket.
+pub type Place = (PartitionId, BucketId);
+
+#[derive(Debug)]
+struct Check {
+    asker: NodeId,
+    op: OpId,
+    place: Place,
+    generation: u64,
+    entries: Vec<(RecordKey, u128)>,
+    waiting: usize,
+    differing: BTreeSet<u16>,
+}
+
+/// What a read of a check is for: the record itself, or the fields under a head.
+#[derive(Clone, Copy, Debug)]
+struct Looking {
+    check: u64,
+    entry: u16,
+    is_for_fields: bool,
+}
+
+#[derive(Debug)]
+struct Pin {
+    lead: NodeId,
+    generation: u64,
+    entries: Vec<(RecordKey, u128)>,
+    until: Time,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Home {
+    checks: BTreeMap<u64, Check>,
+    looking: BTreeMap<Token, Looking>,
+    saving: BTreeMap<Token, Check>,
+    /// Who is to hear, once a generation is durable, that nothing is kept.
+    clearing: BTreeMap<Token, (NodeId, OpId)>,
+    pins: BTreeMap<Place, Pin>,
+    next: u64,
+}
+
+impl Home {
+    /// Looks into a question; the answer goes to whoever asked.
+    pub(super) fn on_ask(
+        &mut self,
+        asker: NodeId,
+        op: OpId,
+        place: Place,
+        generation: u64,
+        entries: Vec<(RecordKey, u128)>,
+        copies: &impl Copies,
+        site: &mut Site,
+    ) -> Option<ReapTalk> {
+        let (partition, bucket) = place;
+        let is_sound = entries.len() <= ENTRIES_MAX
+            && entries.iter().all(|entry| {
+                let key = &entry.0;
+                key.partition() == partition && key.bucket() == bucket && !key.is_partition_head()
+            });
+        let found = site.bucket(bucket);
+        let is_home = found
+            .as_ref()
+            .is_some_and(|bucket| site.is_home_of(partition, bucket.n));
+        let is_able = !copies.is_rebuilding(bucket) && !site.out_of_service;
+        let is_new = generation == 0 || generation > site.generation(partition, bucket).pinned;
+        if !is_sound || !is_home || !is_able || !is_new || self.checks.len() >= CHECKS_MAX {
+            return Some(ReapTalk::Answer {
+                op,
+                differing: Vec::new(),
+                unable: true,
+                generation: site.generation(partition, bucket).pinned,
+            });
+        }
+        self.next += 1;
+        let class = found.map_or(StorageClass::Disk, |bucket| bucket.storage);
+        let mut waiting = 0;
+        for (at, (key, _)) in entries.iter().enumerate() {
+            let is_head = key.sort_key().is_empty();
+            let ranges = [Some((exactly(key), false)), is_head.then(|| (fields_of(key), true))];
+            for ((start, end), is_for_fields) in ranges.into_iter().flatten() {
+                let range = Range {
+                    bucket,
+                    start,
+                    end: Some(end),
+                };
+                let token = site.ask_store(StoreOp::Scan {
+                    range,
+                    class,
+                    records_max: 1,
+                    bytes_max: 1,
+                });
+                let looking = Looking {
+                    check: self.next,
+                    entry: at as u16,
+                    is_for_fields,
+                };
+                self.looking.insert(token, looking);
+                waiting += 1;
+            }
+        }
+        let check = Check {
+            asker,
+            op,
+            place,
+            generation,
+            entries,
+            waiting,
+            differing: BTreeSet::new(),
+        };
+        if waiting == 0 {
+            return self.looked(check, site);
+        }
+        self.checks.insert(self.next, check);
+        None
+    }
+
+    /// A store effect is answered; gives it back if it was not asked for here. With it comes an answer that is due, and to
+    /// whom.
+    pub(super) fn on_stored(
+        &mut self,
+        token: Token,
+        reply: StoreReply,
+        copies: &impl Copies,
+        site: &mut Site,
+    ) -> Result<Option<(NodeId, ReapTalk)>, StoreReply> {
+        if let Some((asker, op)) = self.clearing.remove(&token) {
+            let is_clear = reply == StoreReply::Done;
+            return Ok(Some((asker, ReapTalk::Clear { op, is_clear })));
+        }
+        if let Some(check) = self.saving.remove(&token) {
+            let is_durable = reply == StoreReply::Done;
+            return Ok(Some((check.asker, self.pin(check, is_durable, site))));
+        }
+        let Some(looking) = self.looking.remove(&token) else {
+            return Err(reply);
+        };
+        let Some(check) = self.checks.get_mut(&looking.check) else {
+            return Ok(None);
+        };
+        check.waiting -= 1;
+        let (key, hash) = &check.entries[usize::from(looking.entry)];
+        let page = match reply {
+            StoreReply::Page(page) if page.damaged.is_empty() => Some(page),
+            StoreReply::Page(_)
+            | StoreReply::Record(_)
+            | StoreReply::Done
+            | StoreReply::Scrubbed(_)
+            | StoreReply::Failed(_) => None,
+        };
+        // What is being written is not durable, and may be something else in a moment.
+        let is_held = page.is_some_and(|page| !copies.is_busy_with(key) && shows(&page, looking, key, *hash));
+        if !is_held {
+            check.differing.insert(looking.entry);
+        }
+        if check.waiting > 0 {
+            return Ok(None);
+        }
+        let Some(check) = self.checks.remove(&looking.check) else {
+            return Ok(None);
+        };
+        let asker = check.asker;
+        Ok(self.looked(check, site).map(|answer| (asker, answer)))
+    }
+
+    /// Everything was looked at: answer, or make the generation durable first.
+    fn looked(&mut self, check: Check, site: &mut Site) -> Option<ReapTalk> {
+        let (partition, bucket) = check.place;
+        let own = site.generation(partition, bucket);
+        if check.generation == 0 {
+            return Some(answer_to(&check, false, own.pinned));
+        }
+        if check.generation <= own.pinned {
+            return Some(answer_to(&check, true, own.pinned));
+        }
+        let pinned = Generation {
+            pinned: check.generation,
+            ..own
+        };
+        let token = site.keep_generation(partition, bucket, pinned);
+        self.saving.insert(token, check);
+        None
+    }
+
+    fn pin(&mut self, check: Check, is_durable: bool, site: &Site) -> ReapTalk {
+        let own = site.generation(check.place.0, check.place.1).pinned;
+        if !is_durable || own != check.generation {
+            return answer_to(&check, true, own);
+        }
+        let answer = answer_to(&check, false, own);
+        let pin = Pin {
+            lead: check.asker,
+            generation: check.generation,
+            entries: check.entries,
+            until: site.now.time.plus_ms(PIN_MS),
+        };
+        self.pins.insert(check.place, pin);
+        answer
+    }
+
+    /// Nothing of a place is kept here for others. That is said once the generation is durable: a disk that does not know
+    /// it may hold hints.
+    pub(super) fn on_clear(
+        &mut self,
+        asker: NodeId,
+        op: OpId,
+        place: Place,
+        generation: u64,
+        site: &mut Site,
+    ) -> Option<ReapTalk> {
+        let own = site.generation(place.0, place.1);
+        if own.pinned >= generation {
+            return Some(ReapTalk::Clear { op, is_clear: true });
+        }
+        let promised = Generation {
+            pinned: generation,
+            ..own
+        };
+        let token = site.keep_generation(place.0, place.1, promised);
+        self.clearing.insert(token, (asker, op));
+        None
+    }
+
+    /// All homes have pinned.
+    pub(super) fn on_reap(
+        &mut self,
+        lead: NodeId,
+        place: Place,
+        generation: u64,
+        spared: &[u16],
+        copies: &mut impl Copies,
+        site: &mut Site,
+    ) {
+        let is_pinned = |pin: &Pin| pin.lead == lead && pin.generation == generation && pin.until > site.now.time;
+        if !self.pins.get(&place).is_some_and(is_pinned) {
+            return;
+        }
+        let Some(pin) = self.pins.remove(&place) else { return };
+        let reaped = Generation {
+            pinned: site.generation(place.0, place.1).pinned,
+            reaped: generation,
+        };
+        // Facts and commits become durable in order: nothing is forgotten before this is known.
+        site.keep_generation(place.0, place.1, reaped);
+        let is_spared = |at: usize| spared.contains(&(at as u16));
+        let agreed = pin.entries.into_iter().enumerate().filter(|(at, _)| !is_spared(*at));
+        copies.reap(agreed.map(|entry| entry.1).collect(), site);
+    }
+
+    /// Pins whose time is up are no more.
+    pub(super) fn on_tick(&mut self, now: Time) {
+        self.pins.retain(|_, pin| pin.until > now);
+    }
+
+    /// Questions that are being looked into.
+    pub(super) fn in_flight(&self) -> usize {
+        self.checks.len() + self.saving.len() + self.clearing.len()
+    }
+}
+
+fn answer_to(check: &Check, unable: bool, generation: u64) -> ReapTalk {
+    ReapTalk::Answer {
+        op: check.op,
+        differing: check.differing.iter().copied().collect(),
+        unable,
+        generation,
+    }
+}
+
+fn shows(page: &Page, looking: Looking, key: &RecordKey, hash: u128) -> bool {
+    if looking.is_for_fields {
+        return page.records.is_empty() && page.next.is_none();
+    }
+    match page.records.first() {
+        Some((found, record)) => found == key && record_hash(key, record) == hash,
+        None => false,
+    }
+}
+
+/// The names from this one up to the next.
+fn exactly(key: &RecordKey) -> (Bytes, Bytes) {
+    let mut after = key.as_bytes().to_vec();
+    after.push(0);
+    (key.to_bytes(), Bytes::from(after))
+}
+
+/// The names of all fields under a head.
+fn fields_of(head: &RecordKey) -> (Bytes, Bytes) {
+    let start = head.with_sort_key(&[FIELD_PREFIX]);
+    (start.to_bytes(), head.with_sort_key(&[FIELD_PREFIX + 1]).to_bytes())
+}
+
+/// Says something to a node that is not this one.
+pub(super) fn say(to: NodeId, talk: ReapTalk, site: &mut Site) {
+    site.send(&[to], Message::Reaping(talk));
+}
+
+/// True if a planted bug lets a node forget what has expired by its own clock alone.
+pub(super) fn decides_alone() -> bool {
+    active(Mutant::ExpiryDecidedLocally)
+}

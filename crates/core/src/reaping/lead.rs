@@ -1,0 +1,396 @@
+//! The side of reaping that the first home of each partition has: it finds dead records, and leads them to their end.
+//!
+//! ```text
+//! found ─all homes hold exactly this─▶ aging ─185 s─▶ clearing ─nobody keeps hints─▶ pinning ─all homes have─▶ reaped
+//!   ▲ a home was away, or holds something else: dropped, and found again by the next walk
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::SmallVec;
+
+use crate::id::{NodeId, OpId};
+use crate::key::RecordKey;
+use crate::limits::{SESSION_ROTATION_MS, TIMEOUT_MS_MAX};
+use crate::mutants::{Mutant, active};
+use crate::random::Random;
+use crate::reaping::home::Place;
+use crate::reaping::talk::ReapTalk;
+use crate::site::Site;
+use crate::time::Time;
+
+/// How long all homes must have held a record before it may be forgotten, in milliseconds: an operation that has read
+/// something older ends within its deadline, and what it sent then carries a session token that is two rotations old
+/// by now. Clocks that run at different speeds are given some seconds.
+pub const AGE_MS: u64 = TIMEOUT_MS_MAX as u64 + 2 * SESSION_ROTATION_MS + 5_000;
+/// Batches on their way at a time.
+const BATCHES_MAX: usize = 256;
+/// How long answers are waited for, in milliseconds.
+const ANSWER_MS: u64 = 5_000;
+/// How long a batch waits before it asks again whether hints are outstanding, in milliseconds.
+const CLEAR_RETRY_MS: u64 = 10_000;
+/// How long a batch waits for those who keep hints, in milliseconds; then it is dropped, to be found again.
+const CLEAR_MS_MAX: u64 = 30 * 60 * 1_000;
+/// How often homes are told to forget: a lost message leaves a tombstone behind, no more.
+const TELLS: u8 = 3;
+/// How long after one another, in milliseconds.
+const TELL_MS: u64 = 2_000;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Comparing,
+    Aging,
+    Clearing,
+    Pinning { generation: u64 },
+    Telling { generation: u64, left: u8 },
+}
+
+#[derive(Debug)]
+struct Batch {
+    op: OpId,
+    place: Place,
+    homes: SmallVec<[NodeId; 3]>,
+    /// Who may keep hints for them.
+    keepers: SmallVec<[NodeId; 3]>,
+    entries: Vec<(RecordKey, u128)>,
+    stage: Stage,
+    since: Time,
+    waiting: SmallVec<[NodeId; 3]>,
+    differing: BTreeSet<u16>,
+    /// Of those who have answered, one could not, or keeps hints.
+    is_refused: bool,
+    /// The highest generation heard of.
+    highest: u64,
+    /// Under which it is to be pinned.
+    generation: u64,
+    due: Time,
+}
+
+/// Why nothing can be forgotten for now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Block {
+    /// The node can't be asked.
+    Away,
+    /// It keeps hints, or has lately delivered some, or was started lately.
+    KeepsHints,
+}
+
+/// Questions to be sent.
+pub(super) type Questions = Vec<(NodeId, ReapTalk)>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Lead {
+    batches: Vec<Batch>,
+    next_op: u64,
+    blocks: BTreeMap<NodeId, (Block, Time)>,
+}
+
+impl Lead {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            batches: Vec::new(),
+            next_op: Random::new(seed).next_u64(),
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    /// True if there is room for another batch.
+    pub(super) fn has_room(&self) -> bool {
+        self.batches.len() < BATCHES_MAX
+    }
+
+    /// True if the record is on its way already.
+    pub(super) fn has(&self, key: &RecordKey) -> bool {
+        let place = (key.partition(), key.bucket());
+        let mut of_place = self.batches.iter().filter(|batch| batch.place == place);
+        of_place.any(|batch| batch.entries.iter().any(|entry| entry.0 == *key))
+    }
+
+    /// Dead records of one place, to be led to their end.
+    pub(super) fn add(&mut self, place: Place, entries: Vec<(RecordKey, u128)>, site: &Site) {
+        let Some(bucket) = site.bucket(place.1) else { return };
+        let list = site.ring.preference_list(place.0, bucket.n);
+        self.batches.push(Batch {
+            op: OpId(0),
+            place,
+            homes: list.homes.iter().map(|home| home.node).collect(),
+            keepers: list.fallbacks.iter().copied().collect(),
+            entries,
+            stage: Stage::Comparing,
+            since: site.now.time,
+            waiting: SmallVec::new(),
+            differing: BTreeSet::new(),
+            is_refused: false,
+            highest: 0,
+            generation: 0,
+            due: site.now.time,
+        });
+    }
+
+    /// Records on their way.
+    pub(super) fn records(&self) -> usize {
+        self.batches.iter().map(|batch| batch.entries.len()).sum()
+    }
+
+    /// Who is in the way, why and since when.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (NodeId, Block, Time)> + '_ {
+        self.blocks.iter().map(|(node, (block, since))| (*node, *block, *since))
+    }
+
+    /// When something is due.
+    pub(super) fn due(&self) -> Time {
+        let due = self.batches.iter().map(|batch| batch.due).min();
+        due.unwrap_or(Time::NEVER)
+    }
+
+    /// Goes on with what is due; gives the questions to be asked.
+    pub(super) fn go_on(&mut self, is_paused: bool, site: &Site) -> Questions {
+        let now = site.now.time;
+        let mut questions = Vec::new();
+        let mut kept = Vec::with_capacity(self.batches.len());
+        for mut batch in std::mem::take(&mut self.batches) {
+            if batch.due > now {
+                kept.push(batch);
+                continue;
+            }
+            let is_kept = match batch.stage {
+                // Nobody was asked yet.
+                Stage::Comparing if batch.op == OpId(0) => self.ask(&mut batch, 0, site, &mut questions),
+                // Somebody stayed silent.
+                Stage::Comparing | Stage::Pinning { .. } => false,
+                Stage::Aging | Stage::Clearing if is_paused => {
+                    batch.due = now.plus_ms(CLEAR_RETRY_MS);
+                    true
+                }
+                Stage::Aging => {
+                    batch.stage = Stage::Clearing;
+                    batch.since = now;
+                    self.clear(&mut batch, site, &mut questions)
+                }
+                Stage::Clearing => {
+                    let is_early = now < batch.since.plus_ms(CLEAR_MS_MAX);
+                    is_early && self.clear(&mut batch, site, &mut questions)
+                }
+                Stage::Telling { generation, left } => tell(&mut batch, generation, left, site, &mut questions),
+            };
+            if is_kept {
+                kept.push(batch);
+            }
+        }
+        self.batches = kept;
+        questions
+    }
+
+    fn next_op(&mut self) -> OpId {
+        self.next_op = self.next_op.wrapping_add(1).max(1);
+        OpId(self.next_op)
+    }
+
+    /// Asks all homes whether they hold exactly these; false if one is away.
+    fn ask(&mut self, batch: &mut Batch, generation: u64, site: &Site, questions: &mut Questions) -> bool {
+        let homes: SmallVec<[NodeId; 3]> = batch
+            .homes
+            .iter()
+            .copied()
+            .filter(|&node| !active(Mutant::ReapWithoutAHome) || site.is_reachable(node))
+            .collect();
+        if let Some(&away) = homes.iter().find(|&&node| !site.is_reachable(node)) {
+            self.block(away, Block::Away, site.now.time);
+            return false;
+        }
+        batch.op = self.next_op();
+        batch.waiting.clone_from(&homes);
+        batch.differing.clear();
+        batch.is_refused = false;
+        batch.due = site.now.time.plus_ms(ANSWER_MS);
+        for &node in &homes {
+            let ask = ReapTalk::Ask {
+                op: batch.op,
+                partition: batch.place.0,
+                bucket: batch.place.1,
+                generation,
+                entries: batch.entries.clone(),
+            };
+            questions.push((node, ask));
+        }
+        true
+    }
+
+    /// Asks those who may keep hints.
+    fn clear(&mut self, batch: &mut Batch, site: &Site, questions: &mut Questions) -> bool {
+        batch.due = site.now.time.plus_ms(CLEAR_RETRY_MS);
+        // One batch of a place at a time has its pins: those of another would take their place.
+        let is_pinning = |other: &Batch| {
+            other.place == batch.place && matches!(other.stage, Stage::Pinning { .. } | Stage::Telling { .. })
+        };
+        if self.batches.iter().any(is_pinning) {
+            batch.due = site.now.time.plus_ms(TELL_MS);
+            return true;
+        }
+        if let Some(&away) = batch.keepers.iter().find(|&&node| !site.is_reachable(node)) {
+            self.block(away, Block::Away, site.now.time);
+            return true;
+        }
+        let (partition, bucket) = batch.place;
+        batch.generation = batch.highest.max(site.generation(partition, bucket).pinned) + 1;
+        if batch.keepers.is_empty() || active(Mutant::ReapWithHint) {
+            return self.pin(batch, site, questions);
+        }
+        batch.op = self.next_op();
+        batch.waiting = batch.keepers.clone();
+        batch.is_refused = false;
+        for &node in &batch.keepers {
+            let ask = ReapTalk::Outstanding {
+                op: batch.op,
+                partition,
+                bucket,
+                generation: batch.generation,
+            };
+            questions.push((node, ask));
+        }
+        true
+    }
+
+    /// Asks all homes to pin; first those who may keep hints once more if another batch has taken the generation.
+    fn pin(&mut self, batch: &mut Batch, site: &Site, questions: &mut Questions) -> bool {
+        let generation = batch.generation;
+        if site.generation(batch.place.0, batch.place.1).pinned >= generation {
+            batch.due = site.now.time;
+            return true;
+        }
+        batch.stage = Stage::Pinning { generation };
+        self.ask(batch, generation, site, questions)
+    }
+
+    /// A home has looked.
+    pub(super) fn on_answer(
+        &mut self,
+        from: NodeId,
+        op: OpId,
+        differing: &[u16],
+        unable: bool,
+        generation: u64,
+        site: &Site,
+    ) -> Questions {
+        let mut questions = Vec::new();
+        let Some(at) = self
+            .batches
+            .iter()
+            .position(|batch| batch.op == op && batch.waiting.contains(&from))
+        else {
+            return questions;
+        };
+        let batch = &mut self.batches[at];
+        batch.waiting.retain(|node| *node != from);
+        batch.is_refused |= unable;
+        batch.highest = batch.highest.max(generation);
+        batch.differing.extend(differing);
+        if !batch.waiting.is_empty() {
+            return questions;
+        }
+        let now = site.now.time;
+        if batch.is_refused || batch.differing.len() == batch.entries.len() {
+            self.batches.swap_remove(at);
+            return questions;
+        }
+        match batch.stage {
+            Stage::Comparing => {
+                let differing = std::mem::take(&mut batch.differing);
+                let mut number = 0..;
+                batch
+                    .entries
+                    .retain(|_| number.next().is_none_or(|at: u16| !differing.contains(&at)));
+                batch.stage = Stage::Aging;
+                batch.since = now;
+                batch.due = if active(Mutant::ReapEarly) {
+                    now
+                } else {
+                    now.plus_ms(site.reap_age_ms)
+                };
+            }
+            Stage::Pinning { generation } => {
+                let mut batch = self.batches.swap_remove(at);
+                if tell(&mut batch, generation, TELLS, site, &mut questions) {
+                    self.batches.push(batch);
+                }
+            }
+            Stage::Aging | Stage::Clearing | Stage::Telling { .. } => {}
+        }
+        questions
+    }
+
+    /// A node has said whether it keeps hints.
+    pub(super) fn on_clear(&mut self, from: NodeId, op: OpId, is_clear: bool, site: &Site) -> Questions {
+        let mut questions = Vec::new();
+        let Some(at) = self
+            .batches
+            .iter()
+            .position(|batch| batch.op == op && batch.waiting.contains(&from))
+        else {
+            return questions;
+        };
+        if !is_clear {
+            self.block(from, Block::KeepsHints, site.now.time);
+        }
+        let batch = &mut self.batches[at];
+        batch.waiting.retain(|node| *node != from);
+        batch.is_refused |= !is_clear;
+        if !batch.waiting.is_empty() || batch.is_refused || batch.stage != Stage::Clearing {
+            return questions;
+        }
+        let mut batch = self.batches.swap_remove(at);
+        for node in &batch.keepers {
+            self.blocks.remove(node);
+        }
+        if self.pin(&mut batch, site, &mut questions) {
+            self.batches.push(batch);
+        }
+        questions
+    }
+
+    /// A peer went away: who knows on which disk it comes back. Its batches are begun anew by the next walk.
+    pub(super) fn on_peer_down(&mut self, node: NodeId) {
+        if active(Mutant::ReapWithoutAHome) {
+            return;
+        }
+        self.batches
+            .retain(|batch| matches!(batch.stage, Stage::Telling { .. }) || !batch.homes.contains(&node));
+    }
+
+    /// This node is in the way of reaping.
+    pub(super) fn block(&mut self, node: NodeId, block: Block, now: Time) {
+        let entry = self.blocks.entry(node).or_insert((block, now));
+        if entry.0 != block {
+            *entry = (block, now);
+        }
+    }
+
+    /// Nodes that were away and are back are in nobody's way.
+    pub(super) fn on_tick(&mut self, site: &Site) {
+        self.blocks
+            .retain(|node, (block, _)| *block != Block::Away || !site.is_reachable(*node));
+    }
+}
+
+/// Tells all homes to forget; false once that was said often enough.
+fn tell(batch: &mut Batch, generation: u64, left: u8, site: &Site, questions: &mut Questions) -> bool {
+    if left == 0 {
+        return false;
+    }
+    for &node in batch.homes.iter().filter(|&&node| site.is_reachable(node)) {
+        let reap = ReapTalk::Reap {
+            partition: batch.place.0,
+            bucket: batch.place.1,
+            generation,
+            spared: batch.differing.iter().copied().collect(),
+        };
+        questions.push((node, reap));
+    }
+    batch.stage = Stage::Telling {
+        generation,
+        left: left - 1,
+    };
+    batch.due = site.now.time.plus_ms(TELL_MS);
+    true
+}

@@ -1,0 +1,254 @@
+//! Reaping: a deleted or expired record is forgotten once every home holds exactly it, and nothing older is outstanding
+//! anywhere (RULINGS 24). Nothing is forgotten for its age alone. See `docs/reaping.md`.
+
+mod copies;
+mod dead;
+mod home;
+mod lead;
+pub mod quarantine;
+pub mod talk;
+mod walk;
+
+use std::collections::VecDeque;
+
+use crate::background::Work;
+use crate::id::{NodeId, Token};
+use crate::site::Site;
+use crate::storage::{StoreError, StoreReply};
+use crate::time::Time;
+
+pub use copies::Copies;
+pub use lead::{AGE_MS, Block};
+
+use home::{Home, say};
+use lead::{Lead, Questions};
+use talk::ReapTalk;
+use walk::Walk;
+
+/// Reaping draws its numbers from a generator of its own, so that what it does moves no other choice.
+const SEED: u64 = 0x7265_6170_696e_6731;
+/// How soon a walk may go on when there is no room for what it found, in milliseconds.
+const FULL_MS: u64 = 10_000;
+
+/// What an operator may know of reaping.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReapingProgress {
+    /// Dead records on their way to be forgotten.
+    pub records: usize,
+    /// Whole walks over the partitions that this node leads.
+    pub walks: u64,
+    /// Who is in the way, why, and since when.
+    pub blocks: Vec<(NodeId, Block, Time)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reaping {
+    home: Home,
+    lead: Lead,
+    walk: Walk,
+    /// What this node says to itself.
+    own: VecDeque<ReapTalk>,
+    runs_seen: u64,
+}
+
+impl Reaping {
+    /// Nothing is on its way.
+    #[must_use]
+    pub fn new(seed: u64, now: Time) -> Self {
+        Self {
+            home: Home::default(),
+            lead: Lead::new(seed ^ SEED),
+            walk: Walk::new(now),
+            own: VecDeque::new(),
+            runs_seen: 0,
+        }
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn due(&self) -> Time {
+        self.lead.due().min(self.walk.due())
+    }
+
+    /// For operators.
+    #[must_use]
+    pub fn progress(&self) -> ReapingProgress {
+        ReapingProgress {
+            records: self.lead.records(),
+            walks: self.walk.walks,
+            blocks: self.lead.blocks().collect(),
+        }
+    }
+
+    /// Questions of others that are being looked into.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.home.in_flight()
+    }
+
+    /// Goes on with what is due.
+    pub fn go_on(&mut self, copies: &mut impl Copies, site: &mut Site) {
+        let now = site.now.time;
+        let pace = *site.background.pace(Work::Reaping);
+        if pace.runs_asked > self.runs_seen {
+            self.runs_seen = pace.runs_asked;
+            self.walk.begin_now(now);
+        }
+        if self.due() > now {
+            return;
+        }
+        let may_walk = !pace.paused && !site.out_of_service && self.lead.has_room();
+        let lead = &mut self.lead;
+        self.walk
+            .go_on(may_walk, site, |node| lead.block(node, Block::Away, now));
+        let questions = self.lead.go_on(pace.paused, site);
+        self.ask(questions, copies, site);
+    }
+
+    /// A peer says something.
+    pub fn on_talk(&mut self, from: NodeId, talk: ReapTalk, copies: &mut impl Copies, site: &mut Site) {
+        self.hear(from, talk, copies, site);
+        self.hear_own(copies, site);
+    }
+
+    /// A store effect is answered; gives it back if it was not asked for here.
+    pub fn on_stored(
+        &mut self,
+        token: Token,
+        reply: StoreReply,
+        copies: &mut impl Copies,
+        site: &mut Site,
+    ) -> Option<StoreReply> {
+        if self.walk.is_reading(token) {
+            self.on_page(reply, copies, site);
+            return None;
+        }
+        match self.home.on_stored(token, reply, copies, site) {
+            Err(reply) => return Some(reply),
+            Ok(None) => {}
+            Ok(Some((asker, answer))) => {
+                self.answer(asker, answer, site);
+                self.hear_own(copies, site);
+            }
+        }
+        None
+    }
+
+    /// A peer went away.
+    pub fn on_peer_down(&mut self, node: NodeId) {
+        self.lead.on_peer_down(node);
+    }
+
+    /// Runs every half second.
+    pub fn on_tick(&mut self, site: &mut Site) {
+        self.home.on_tick(site.now.time);
+        self.lead.on_tick(site);
+        if site.minter.is_worn() {
+            site.new_life("too many records of the life before were reaped to tell them apart");
+        }
+    }
+
+    fn on_page(&mut self, reply: StoreReply, copies: &mut impl Copies, site: &mut Site) {
+        let page = match reply {
+            StoreReply::Page(page) => Some(page),
+            StoreReply::Failed(StoreError::Damaged) => {
+                site.damage.note_somewhere();
+                None
+            }
+            StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,
+        };
+        for (place, mut entries) in self.walk.on_page(page, copies, site) {
+            entries.retain(|entry| !self.lead.has(&entry.0));
+            if entries.is_empty() {
+                continue;
+            }
+            if home::decides_alone() {
+                copies.reap(entries, site);
+            } else if self.lead.has_room() {
+                self.lead.add(place, entries, site);
+            } else {
+                // The next walk finds them again.
+                self.walk.wait(site.now.time.plus_ms(FULL_MS));
+            }
+        }
+        self.go_on(copies, site);
+    }
+
+    fn hear(&mut self, from: NodeId, talk: ReapTalk, copies: &mut impl Copies, site: &mut Site) {
+        match talk {
+            ReapTalk::Ask {
+                op,
+                partition,
+                bucket,
+                generation,
+                entries,
+            } => {
+                let place = (partition, bucket);
+                if let Some(answer) = self.home.on_ask(from, op, place, generation, entries, copies, site) {
+                    self.answer(from, answer, site);
+                }
+            }
+            ReapTalk::Answer {
+                op,
+                differing,
+                unable,
+                generation,
+            } => {
+                let questions = self.lead.on_answer(from, op, &differing, unable, generation, site);
+                self.ask(questions, copies, site);
+            }
+            ReapTalk::Outstanding {
+                op,
+                partition,
+                bucket,
+                generation,
+            } => {
+                let is_clear = copies.is_clear_of_hints(partition, site.reap_age_ms, site.now.time);
+                let answer = if is_clear {
+                    self.home.on_clear(from, op, (partition, bucket), generation, site)
+                } else {
+                    Some(ReapTalk::Clear { op, is_clear })
+                };
+                if let Some(answer) = answer {
+                    self.answer(from, answer, site);
+                }
+            }
+            ReapTalk::Clear { op, is_clear } => {
+                let questions = self.lead.on_clear(from, op, is_clear, site);
+                self.ask(questions, copies, site);
+            }
+            ReapTalk::Reap {
+                partition,
+                bucket,
+                generation,
+                spared,
+            } => {
+                let place = (partition, bucket);
+                self.home.on_reap(from, place, generation, &spared, copies, site);
+            }
+        }
+    }
+
+    fn ask(&mut self, questions: Questions, copies: &mut impl Copies, site: &mut Site) {
+        for (to, talk) in questions {
+            self.answer(to, talk, site);
+        }
+        self.hear_own(copies, site);
+    }
+
+    fn answer(&mut self, to: NodeId, talk: ReapTalk, site: &mut Site) {
+        if to == site.id {
+            self.own.push_back(talk);
+        } else {
+            say(to, talk, site);
+        }
+    }
+
+    /// What this node asked of itself, it answers.
+    fn hear_own(&mut self, copies: &mut impl Copies, site: &mut Site) {
+        while let Some(talk) = self.own.pop_front() {
+            self.hear(site.id, talk, copies, site);
+        }
+    }
+}

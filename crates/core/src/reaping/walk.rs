@@ -1,0 +1,193 @@
+//! Finds dead records: walks, page by page, over the partitions whose first home this node is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::bucket::{Mode, StorageClass};
+use crate::causality::codec::record_hash;
+use crate::causality::{LwwRecord, Record};
+use crate::entropy::tree::end_of_bucket;
+use crate::id::{NodeId, PartitionId, Token};
+use crate::key::RecordKey;
+use crate::reaping::copies::Copies;
+use crate::reaping::dead::is_dead;
+use crate::reaping::home::{ENTRIES_MAX, Place};
+use crate::site::Site;
+use crate::storage::{Page, Range, StoreOp};
+use crate::time::Time;
+
+/// Walks begin this long after one another, in milliseconds.
+const WALK_MS: u64 = 5 * 60 * 1_000;
+/// Records of a page.
+const PAGE_RECORDS_MAX: u32 = 1_000;
+/// Payload bytes of a page.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Names and hashes.
+pub(super) type Entries = Vec<(RecordKey, u128)>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Walk {
+    left: VecDeque<Place>,
+    range: Option<Range>,
+    reading: Option<Token>,
+    /// The head seen last: fields follow it.
+    head: Option<(RecordKey, Arc<Record>)>,
+    found: Vec<(RecordKey, u128)>,
+    begin_at: Time,
+    due: Time,
+    /// Whole walks.
+    pub(super) walks: u64,
+}
+
+impl Walk {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            left: VecDeque::new(),
+            range: None,
+            reading: None,
+            head: None,
+            found: Vec::new(),
+            begin_at: now.plus_ms(WALK_MS / 5),
+            due: now,
+            walks: 0,
+        }
+    }
+
+    /// A walk is to begin at once.
+    pub(super) fn begin_now(&mut self, now: Time) {
+        self.begin_at = now;
+        self.due = now;
+    }
+
+    /// The next page is not read before that.
+    pub(super) fn wait(&mut self, until: Time) {
+        self.due = self.due.max(until);
+    }
+
+    /// When something is due.
+    pub(super) fn due(&self) -> Time {
+        if self.reading.is_some() {
+            return Time::NEVER;
+        }
+        if self.is_walking() { self.due } else { self.begin_at }
+    }
+
+    fn is_walking(&self) -> bool {
+        self.range.is_some() || !self.left.is_empty()
+    }
+
+    /// Asks for the next page. Places of which a home is away are left out, as none of their records could go: `away` is
+    /// told of them.
+    pub(super) fn go_on(&mut self, may_begin: bool, site: &mut Site, mut away: impl FnMut(NodeId)) {
+        let now = site.now.time;
+        if self.reading.is_some() || self.due() > now {
+            return;
+        }
+        if !self.is_walking() {
+            self.begin_at = now.plus_ms(WALK_MS);
+            if may_begin {
+                self.left = places(site);
+            }
+        }
+        while self.range.is_none() {
+            let Some((partition, bucket)) = self.left.pop_front() else {
+                return;
+            };
+            let Some(found) = site.bucket(bucket) else { continue };
+            let homes = site.ring.homes(partition, found.n);
+            if let Some(home) = homes.iter().find(|home| !site.is_reachable(home.node)) {
+                away(home.node);
+                continue;
+            }
+            self.head = None;
+            self.range = Some(Range {
+                bucket,
+                start: RecordKey::range_start(partition, bucket),
+                end: Some(end_of_bucket(partition, bucket)),
+            });
+        }
+        let Some(range) = &self.range else { return };
+        let class = site
+            .bucket(range.bucket)
+            .map_or(StorageClass::Disk, |bucket| bucket.storage);
+        let scan = StoreOp::Scan {
+            range: range.clone(),
+            class,
+            records_max: PAGE_RECORDS_MAX,
+            bytes_max: PAGE_BYTES_MAX,
+        };
+        self.reading = Some(site.ask_store(scan));
+    }
+
+    /// True if the page was asked for here.
+    pub(super) fn is_reading(&self, token: Token) -> bool {
+        self.reading == Some(token)
+    }
+
+    /// The page has come: the batches of dead records in it.
+    pub(super) fn on_page(&mut self, page: Option<Page>, copies: &impl Copies, site: &Site) -> Vec<(Place, Entries)> {
+        self.reading = None;
+        let Some(range) = self.range.take() else {
+            return Vec::new();
+        };
+        // What can't be read is for the scrub to find; the walk goes on with the next place.
+        let Some(page) = page else { return Vec::new() };
+        let bytes: usize = page.records.iter().map(|entry| entry.1.weight()).sum();
+        let pause_us = site.background.reaping.microseconds_for(bytes as u64);
+        self.due = Time(site.now.time.0.saturating_add(pause_us));
+        let mut batches = Vec::new();
+        let mut place = None;
+        let wall = site.expiry_wall();
+        for (key, record) in &page.records {
+            if key.sort_key().is_empty() {
+                self.head = Some((key.clone(), Arc::clone(record)));
+            }
+            let of_place = (key.partition(), key.bucket());
+            place = Some(of_place);
+            let head = self
+                .head
+                .as_ref()
+                .filter(|head| head.0.group() == key.group() && head.0 != *key);
+            let head: Option<&LwwRecord> = head.and_then(|head| head.1.as_lww());
+            let cleared = copies.cleared_at(key);
+            if !is_dead(key, record, head, cleared, wall) {
+                continue;
+            }
+            self.found.push((key.clone(), record_hash(key, record)));
+            if self.found.len() >= ENTRIES_MAX {
+                batches.push((of_place, std::mem::take(&mut self.found)));
+            }
+        }
+        match page.next {
+            Some(next) => {
+                self.range = Some(Range { start: next, ..range });
+            }
+            None if self.left.is_empty() => self.walks += 1,
+            None => {}
+        }
+        // A batch is of one page, so that it is of one place.
+        if let Some(place) = place
+            && !self.found.is_empty()
+        {
+            batches.push((place, std::mem::take(&mut self.found)));
+        }
+        batches
+    }
+}
+
+/// The partitions of all buckets whose first home this node is.
+fn places(site: &Site) -> VecDeque<Place> {
+    let mut places = VecDeque::new();
+    for bucket in site.catalog.iter().filter(|bucket| bucket.mode == Mode::Available) {
+        for number in 0..site.ring.partitions() {
+            let partition = PartitionId(number as u16);
+            let homes = site.ring.homes(partition, bucket.n);
+            if homes.first().is_some_and(|home| home.node == site.id) {
+                places.push_back((partition, bucket.id));
+            }
+        }
+    }
+    places
+}
