@@ -45,6 +45,9 @@ impl Client {
             .timeout_global(Some(ANSWER_TIME_MAX))
             .timeout_connect(Some(Duration::from_secs(1)))
             .http_status_as_error(false)
+            // 300 is several siblings, not another place.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .max_idle_connections_per_host(2)
             .build();
         Self {
