@@ -185,7 +185,7 @@ impl Run {
         }
         if let Some(host) = plan.away {
             self.world
-                .kill(host, Death::Machine, self.hostile_until_us / 2 + AWAY_US);
+                .kill(host, Death::Process, self.hostile_until_us / 2 + AWAY_US);
         }
     }
 

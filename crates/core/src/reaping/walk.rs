@@ -9,6 +9,8 @@ use crate::causality::{LwwRecord, Record};
 use crate::entropy::tree::end_of_bucket;
 use crate::id::{NodeId, PartitionId, Token};
 use crate::key::RecordKey;
+use crate::mutants::{Mutant, active};
+use crate::quorum::Home;
 use crate::reaping::copies::Copies;
 use crate::reaping::dead::is_dead;
 use crate::reaping::home::{ENTRIES_MAX, Place};
@@ -97,7 +99,8 @@ impl Walk {
             };
             let Some(found) = site.bucket(bucket) else { continue };
             let homes = site.ring.homes(partition, found.n);
-            if let Some(home) = homes.iter().find(|home| !site.is_reachable(home.node)) {
+            let is_away = |home: &&Home| !site.is_reachable(home.node) && !active(Mutant::ReapWithoutAHome);
+            if let Some(home) = homes.iter().find(is_away) {
                 away(home.node);
                 continue;
             }
