@@ -22,9 +22,9 @@ use crate::world::{Alarm, Event, World};
 const PATIENCE_US: u64 = 2_000_000;
 /// Request ids used on one key: a record remembers sixteen, and a retry may leave two.
 const REQUEST_IDS_MAX: usize = 5;
-/// A batch names no timeout: it has the default.
 /// Where something is to be forgotten, clients end with deleting what they see, for as long as this, in microseconds.
 const CLEANING_US: u64 = 6_000_000;
+/// A batch names no timeout: it has the default.
 const BATCH_TIMEOUT_MS: u64 = 5_000;
 /// As good as for ever.
 const TTL_LONG_MS: u64 = 315_360_000_000;

@@ -8,6 +8,9 @@ use torc_core::quorum::QuorumSize;
 
 use crate::chance::Chance;
 
+/// Runs in which one host restarts in quick succession, in percent.
+const RESTARTS_PERCENT: u64 = 8;
+
 /// The kinds of faults that a seed may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
@@ -167,7 +170,7 @@ impl Scenario {
         let network = draw_network(&mut chance, is_calm);
         let victim = chance.percent(35).then(|| chance.index(nodes));
         let hostile_us = chance.between(10, 60) * 1_000_000;
-        Self {
+        let mut scenario = Self {
             seed,
             nodes,
             partitions: chance.pick(&[1, 4, 16]),
@@ -214,7 +217,23 @@ impl Scenario {
             faults,
             hostile_us,
             reaping,
+        };
+        if Chance::new(seed, 8).percent(RESTARTS_PERCENT) {
+            scenario.restart_quickly();
         }
+        scenario
+    }
+
+    /// One busy host restarts again and again, in less time than its messages may take: what was meant for an earlier life
+    /// arrives while a later one waits for something like it.
+    fn restart_quickly(&mut self) {
+        self.victim.get_or_insert(0);
+        self.fault_gap_us = (20_000, 200_000);
+        self.faults = vec![FaultKind::Crash];
+        self.network.delay_us = (200, 20_000);
+        self.network.tail = 150;
+        self.network.tail_us_max = 3_000_000;
+        self.load.think_us_max = 20_000;
     }
 
     /// Nothing goes wrong in this run, not even a message.
