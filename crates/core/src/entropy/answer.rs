@@ -13,10 +13,10 @@ use crate::mutants::{Mutant, active};
 use crate::site::Site;
 use crate::storage::{Page, Range, StoreOp};
 
-/// Records of one page of a listing, at either side.
-pub(super) const LISTED_RECORDS_MAX: u32 = 1_000;
+/// Records of one page of a listing, at either side: hashing and comparing more at once is felt by clients.
+pub(super) const LISTED_RECORDS_MAX: u32 = 128;
 /// Payload bytes of one such page.
-pub(super) const LISTED_BYTES_MAX: usize = 1 << 20;
+pub(super) const LISTED_BYTES_MAX: usize = 256 << 10;
 /// Pages read for peers at one time; further questions are dropped, and asked again.
 const ANSWERS_MAX: usize = 16;
 

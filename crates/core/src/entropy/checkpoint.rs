@@ -87,7 +87,7 @@ mod tests {
         tree.toggle(4_095, u128::MAX);
         let trees = [(id(3), tree), (id(255), Tree::default())];
         let mut kept = encode(trees.iter().map(|(id, tree)| (id, tree)));
-        let mut read = decode(&kept).expect("as it was kept");
+        let read = decode(&kept).expect("as it was kept");
         assert_eq!(read.len(), 2);
         assert_eq!((read[0].0, read[1].0), (id(3), id(255)));
         assert_eq!((read[0].1.leaf(0), read[0].1.leaf(4_095)), (7, u128::MAX));

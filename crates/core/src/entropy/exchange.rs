@@ -1,5 +1,5 @@
 //! One comparison with one peer, from the side that asks: roots, a pause for what is in flight, roots again; then blocks,
-//! leaves and the records of leaves that differ. Records are only ever merged, and only where they change something.
+//! leaves and the records of leaves that differ, neighbours together. Records are only ever merged, and only where they change something.
 //!
 //! ```text
 //! roots ──differ──▶ pause ──▶ roots ──differ──▶ blocks ──▶ leaves ──▶ list own leaf ──▶ keys ──▶ records: merge, send
@@ -16,7 +16,7 @@ use crate::causality::codec::record_hash;
 use crate::effect::Notice;
 use crate::entropy::answer::{LISTED_BYTES_MAX, LISTED_RECORDS_MAX};
 use crate::entropy::talk::{EntropyTalk, Group, Level};
-use crate::entropy::tree::{FANOUT, names_of_leaf};
+use crate::entropy::tree::{FANOUT, LEAVES, names_of_leaf};
 use crate::entropy::trees::TreeId;
 use crate::id::{NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
@@ -29,6 +29,17 @@ use crate::time::Time;
 const PAUSE_MS: u64 = 500;
 /// An answer that stays out this long ends the comparison, in milliseconds.
 const ANSWER_MS: u64 = 5_000;
+/// After a listing, nothing is asked for this many times as long as it took: comparing many records leaves most of both
+/// nodes' time to clients, and ever more of it the slower they are.
+const REST_FACTOR: u64 = 3;
+/// But not for longer, in milliseconds: over a long way most of that time is spent travelling.
+const REST_MS_MAX: u64 = 50;
+/// Leaves that differ are listed together if so many leaves or fewer between them don't.
+const GAP_MAX: u16 = 3;
+/// Most leaves listed together.
+const RUN_MAX: usize = 64;
+/// Blocks whose leaves are asked for at once: 512 digests.
+const BLOCKS_MAX: usize = 8;
 /// Bytes of one digest in a message.
 const DIGEST_BYTES: u64 = 18;
 
@@ -43,11 +54,14 @@ enum Awaited {
     Records(Range, BTreeMap<RecordKey, Arc<Record>>, u64),
 }
 
-/// The leaf being listed.
+/// Leaves that differ, in order and close together, and so listed together.
+type Run = Vec<u16>;
+
+/// The run being listed.
 #[derive(Debug)]
 struct Listing {
     partition: PartitionId,
-    leaf: u16,
+    run: Run,
     ranges: VecDeque<Range>,
     differing: usize,
 }
@@ -65,8 +79,10 @@ pub(super) struct Exchange {
     roots_left: Option<(Vec<PartitionId>, bool)>,
     partitions_left: VecDeque<PartitionId>,
     blocks_left: VecDeque<(PartitionId, Vec<u16>)>,
-    leaves_left: VecDeque<(PartitionId, u16)>,
+    runs_left: VecDeque<(PartitionId, Run)>,
     listing: Option<Listing>,
+    /// When the last page of a listing was asked for.
+    listed_at: Time,
     /// Partitions whose roots were found equal.
     pub(super) equal: Vec<PartitionId>,
     /// Partitions whose roots differed twice.
@@ -85,8 +101,9 @@ impl Exchange {
             roots_left: Some((partitions, false)),
             partitions_left: VecDeque::new(),
             blocks_left: VecDeque::new(),
-            leaves_left: VecDeque::new(),
+            runs_left: VecDeque::new(),
             listing: None,
+            listed_at: now,
             equal: Vec::new(),
             differing: Vec::new(),
         }
@@ -113,14 +130,15 @@ impl Exchange {
                         records_max: LISTED_RECORDS_MAX,
                         bytes_max: LISTED_BYTES_MAX,
                     });
+                    self.listed_at = site.now.time;
                     self.wait(Awaited::OwnPage(token, range), site);
                     return true;
                 }
                 self.end_listing(site);
                 continue;
             }
-            if let Some((partition, leaf)) = self.leaves_left.pop_front() {
-                self.begin_listing(partition, leaf, site);
+            if let Some((partition, run)) = self.runs_left.pop_front() {
+                self.begin_listing(partition, run, site);
                 continue;
             }
             if let Some((partition, blocks)) = self.blocks_left.pop_front() {
@@ -225,30 +243,33 @@ impl Exchange {
             }
             Awaited::Blocks(partition) => {
                 let blocks: Vec<u16> = numbers.into_iter().filter(|&number| number < FANOUT).collect();
-                if !blocks.is_empty() {
-                    self.blocks_left.push_back((partition, blocks));
-                }
+                let parts = blocks.chunks(BLOCKS_MAX).map(|part| (partition, part.to_vec()));
+                self.blocks_left.extend(parts);
             }
             Awaited::Leaves(partition) => {
-                let legal = numbers.into_iter().filter(|&leaf| leaf < super::tree::LEAVES);
-                self.leaves_left.extend(legal.map(|leaf| (partition, leaf)));
+                self.runs_left
+                    .extend(runs_of(numbers).into_iter().map(|run| (partition, run)));
             }
             other @ (Awaited::Nothing | Awaited::OwnPage(..) | Awaited::Records(..)) => self.awaited = other,
         }
     }
 
-    fn begin_listing(&mut self, partition: PartitionId, leaf: u16, site: &Site) {
+    fn begin_listing(&mut self, partition: PartitionId, run: Run, site: &Site) {
+        let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
+            return;
+        };
         let buckets = site.trees.buckets(self.group);
         let partitions = site.ring.partitions();
         let range_of = |bucket| {
-            let (start, end) = names_of_leaf(partition, bucket, leaf, partitions);
+            let (start, _) = names_of_leaf(partition, bucket, first, partitions);
+            let (_, end) = names_of_leaf(partition, bucket, last, partitions);
             let end = Some(end);
             Range { bucket, start, end }
         };
         self.listing = Some(Listing {
             partition,
-            leaf,
             ranges: buckets.into_iter().map(range_of).collect(),
+            run,
             differing: 0,
         });
     }
@@ -258,10 +279,12 @@ impl Exchange {
         if listing.differing > 0 {
             return;
         }
-        let (group, partition, leaf) = (self.group, listing.partition, listing.leaf);
-        site.trees.recount(TreeId { partition, group }, leaf);
-        let talk = EntropyTalk::Recount { group, partition, leaf };
-        site.send(&[self.peer], Message::Entropy(talk));
+        let (group, partition) = (self.group, listing.partition);
+        for leaf in listing.run {
+            site.trees.recount(TreeId { partition, group }, leaf);
+            let talk = EntropyTalk::Recount { group, partition, leaf };
+            site.send(&[self.peer], Message::Entropy(talk));
+        }
     }
 
     /// This node's own records of the range have been read; `None`: they could not be.
@@ -319,6 +342,9 @@ impl Exchange {
         let Awaited::Records(range, own, session) = std::mem::replace(&mut self.awaited, Awaited::Nothing) else {
             return;
         };
+        let now = site.now.time.0;
+        let rest_us = REST_FACTOR.saturating_mul(now.saturating_sub(self.listed_at.0));
+        self.due = self.due.max(Time(now.saturating_add(rest_us.min(REST_MS_MAX * 1_000))));
         let Some(listing) = &mut self.listing else { return };
         listing.differing += talk.records.len() + talk.missing.len() + usize::from(talk.failed);
         if let Some(next) = talk.complete_up_to
@@ -406,8 +432,34 @@ pub(super) struct Answered {
     pub(super) failed: bool,
 }
 
+/// Leaves that differ, as a peer says, together with their neighbours; those that don't exist are dropped.
+fn runs_of(mut leaves: Vec<u16>) -> Vec<Run> {
+    leaves.retain(|&leaf| leaf < LEAVES);
+    leaves.sort_unstable();
+    leaves.dedup();
+    let are_close = |one: &u16, next: &u16| next - one <= GAP_MAX + 1;
+    let runs = leaves.chunk_by(are_close).flat_map(|run| run.chunks(RUN_MAX));
+    runs.map(<[u16]>::to_vec).collect()
+}
+
 fn merged(one: &Arc<Record>, other: &Record) -> Option<Arc<Record>> {
     let mut merged = (**one).clone();
     merged.merge(other).ok()?;
     Some(Arc::new(merged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_that_differ_are_listed_with_their_neighbours() {
+        let far = [0, 1, 5, 10, 4_095, 4_096, 9, 1];
+        assert_eq!(runs_of(far.to_vec()), [vec![0, 1, 5, 9, 10], vec![4_095]]);
+        assert_eq!(runs_of(vec![3, 8]), [vec![3], vec![8]]);
+        let all = runs_of((0..LEAVES).collect());
+        assert!(all.iter().all(|run| run.len() == RUN_MAX));
+        assert_eq!(all.concat(), (0..LEAVES).collect::<Vec<_>>());
+        assert_eq!(runs_of(Vec::new()), Vec::<Run>::new());
+    }
 }

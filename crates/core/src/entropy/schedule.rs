@@ -51,6 +51,8 @@ pub struct Entropy {
     runs_seen: u64,
     /// This round was asked for: it goes on while anti-entropy is paused.
     is_forced: bool,
+    /// Rounds since a peer came up: says whose turn it is to compare what.
+    rounds: u16,
     left: VecDeque<(NodeId, Group, Vec<PartitionId>)>,
     exchange: Option<Exchange>,
     answers: Answers,
@@ -68,6 +70,7 @@ impl Entropy {
             round_at: now.plus_ms(ROUND_MS),
             runs_seen: 0,
             is_forced: false,
+            rounds: 0,
             left: VecDeque::new(),
             exchange: None,
             answers: Answers::default(),
@@ -196,10 +199,11 @@ impl Entropy {
 
     fn end_round(&mut self, now: Time) {
         self.is_forced = false;
+        self.rounds = self.rounds.wrapping_add(1);
         self.round_at = now.plus_ms(ROUND_MS);
     }
 
-    /// Everything that this node shares with peers that can be asked, dirty ranges first.
+    /// What this node shares with peers that can be asked: dirty ranges first, then half of the rest.
     fn plan(&mut self, site: &mut Site) {
         let peers: Vec<NodeId> = site.peers.up().collect();
         let groups = site.trees.groups();
@@ -211,6 +215,7 @@ impl Entropy {
                         .into_iter()
                         .filter(|&partition| {
                             self.dirty.contains(&(partition, peer)) == is_dirty
+                                && (is_dirty || self.is_forced || is_turn(partition, self.rounds, site.id < peer))
                                 && site.ring.is_home(peer, partition, group.n)
                                 && site.trees.find(TreeId { partition, group }).is_some()
                         })
@@ -305,6 +310,8 @@ impl Entropy {
 
     /// A peer can be asked: it may lack what was written without it.
     pub fn on_peer_up(&mut self, now: Time) {
+        // The peer's rounds begin now, too.
+        self.rounds = 0;
         self.round_at = self.round_at.min(now.plus_ms(UP_MS));
     }
 
@@ -317,6 +324,13 @@ impl Entropy {
     }
 }
 
+/// True if it is the turn of the home with the lower id, or of the other one, to begin a comparison of a partition: it mends
+/// both, so two at a time would find and send everything twice. Turns change with every round, so that a node that begins
+/// none (they are paused there) is compared all the same.
+fn is_turn(partition: PartitionId, rounds: u16, is_lower: bool) -> bool {
+    partition.0.wrapping_add(rounds).is_multiple_of(2) == is_lower
+}
+
 /// A page, unless it could not be read; if that was for damage, a scrub must find out what is damaged.
 fn page_of(reply: StoreReply, site: &mut Site) -> Option<Page> {
     match reply {
@@ -326,5 +340,21 @@ fn page_of(reply: StoreReply, site: &mut Site) -> Option<Page> {
             None
         }
         StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_homes_take_turns_and_each_of_them_compares_everything_in_two_rounds() {
+        for partition in [0, 1, 254, 255].map(PartitionId) {
+            for rounds in [0, 1, u16::MAX] {
+                assert_ne!(is_turn(partition, rounds, true), is_turn(partition, rounds, false));
+                let next = rounds.wrapping_add(1);
+                assert_ne!(is_turn(partition, rounds, true), is_turn(partition, next, true));
+            }
+        }
     }
 }
