@@ -3,6 +3,7 @@
 mod bench;
 mod children;
 mod ci;
+mod client;
 mod fuzz;
 mod packages;
 mod redis_suite;

@@ -109,7 +109,9 @@ impl Generator {
     /// Writes every key once; gives back the disk's rate, measured before.
     pub fn fill(&self, server: &Server) -> anyhow::Result<Disk> {
         let report = self.generate(
-            server,
+            &server.addresses,
+            &server.pids,
+            self.keys,
             &["--load-only", "--fsync-dir", &self.directory.display().to_string()],
         )?;
         let load = report.load.context("the generator reports the fill")?;
@@ -124,10 +126,53 @@ impl Generator {
         report.disk.context("the generator reports the disk")
     }
 
+    /// Writes as many keys of another name once, at some of the nodes.
+    pub fn write_beside(&self, addresses: &[String], prefix: &str, keys: u64) -> anyhow::Result<()> {
+        let report = self.generate(
+            addresses,
+            &[],
+            keys,
+            &["--load-only", "--pipeline", "16", "--key-prefix", prefix],
+        )?;
+        let load = report.load.context("the generator reports the writes")?;
+        if load.operations != keys {
+            bail!(
+                "only {} of {keys} keys were written: {:?}",
+                load.operations,
+                load.errors
+            );
+        }
+        Ok(())
+    }
+
+    /// Half reads, half writes at a fixed rate of operations a second, whatever the servers make of it.
+    pub fn measure_at(&self, server: &Server, connections: usize, rate: u64) -> anyhow::Result<Measurement> {
+        let name = format!("{rate} a second");
+        self.run(
+            server,
+            &name,
+            &[
+                "--mix",
+                "ycsb-a",
+                "--distribution",
+                "uniform",
+                "--connections",
+                &connections.to_string(),
+                "--rate",
+                &rate.to_string(),
+                "--duration",
+                &self.seconds.to_string(),
+                "--warm-up",
+                "0",
+            ],
+        )
+    }
+
     /// One run of a case. A failed operation or a missing key makes the numbers worthless: an error.
     pub fn measure(&self, server: &Server, case: &Case) -> anyhow::Result<Measurement> {
-        let report = self.generate(
+        self.run(
             server,
+            &case.name(),
             &[
                 "--mix",
                 case.operation.mix(),
@@ -140,21 +185,21 @@ impl Generator {
                 "--warm-up",
                 &(self.seconds / 3.0).to_string(),
             ],
-        )?;
+        )
+    }
+
+    fn run(&self, server: &Server, name: &str, arguments: &[&str]) -> anyhow::Result<Measurement> {
+        let report = self.generate(&server.addresses, &server.pids, self.keys, arguments)?;
         let run = report.run.context("the generator reports the run")?;
         if run.failed > 0 || run.missing > 0 {
             bail!(
-                "{}: {} operations failed, {} keys missing: {:?}",
-                case.name(),
+                "{name}: {} operations failed, {} keys missing: {:?}",
                 run.failed,
                 run.missing,
                 run.errors
             );
         }
-        let latency = run
-            .latency
-            .all
-            .with_context(|| format!("{}: nothing was done", case.name()))?;
+        let latency = run.latency.all.with_context(|| format!("{name}: nothing was done"))?;
         let server = run.server.context("the generator watches the server")?;
         Ok(Measurement {
             operations_per_second: run.operations_per_second,
@@ -167,8 +212,8 @@ impl Generator {
         })
     }
 
-    fn generate(&self, server: &Server, arguments: &[&str]) -> anyhow::Result<Report> {
-        let pids: Vec<String> = server.pids.iter().map(u32::to_string).collect();
+    fn generate(&self, addresses: &[String], pids: &[u32], keys: u64, arguments: &[&str]) -> anyhow::Result<Report> {
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         let output = Command::new(&self.program)
             .args([
                 "bench",
@@ -176,9 +221,10 @@ impl Generator {
                 "--value-size",
                 &self.value_bytes.to_string(),
                 "--keys",
-                &self.keys.to_string(),
+                &keys.to_string(),
             ])
-            .args(["--resp", &server.addresses.join(","), "--server-pid", &pids.join(",")])
+            .args(["--resp", &addresses.join(",")])
+            .args(pids.iter().flat_map(|pid| ["--server-pid", pid]))
             .args(arguments)
             .stdin(Stdio::null())
             .output()

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: Torc against Debian's Redis at the same durability, three Torc nodes at quorum, and one that
-//! has five times more data than memory.
+//! `cargo xtask bench`: Torc against Debian's Redis at the same durability, three Torc nodes at quorum, one that has five
+//! times more data than memory, and three that mend what differs between them.
 //!
 //! Runs alternate (Redis, Torc, Redis, Torc, …), so that a machine that slows down slows both; what is compared are
 //! medians. Every result stands beside the disk's fdatasync rate; directories in memory are refused.
@@ -8,6 +8,7 @@ mod case;
 mod comparison;
 mod load;
 mod memory;
+mod repair;
 mod server;
 mod table;
 
@@ -16,7 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::children;
@@ -24,6 +25,7 @@ use crate::packages::{self, Program};
 use case::{Case, Durability, Operation};
 use comparison::{Cluster, Comparison};
 use load::{Disk, Generator};
+use repair::Repair;
 use server::{Kind, Server};
 
 const BUILD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -49,18 +51,32 @@ pub struct Options {
     /// Where the servers keep their data; must be on a disk [default: target/bench/data].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Only the comparison with Redis.
-    #[arg(long, conflicts_with = "only_cluster")]
-    only_single: bool,
-    /// Only the three nodes.
-    #[arg(long)]
-    only_cluster: bool,
-    /// Only the reads from five times more data than memory.
-    #[arg(long, conflicts_with_all = ["only_cluster", "only_single"])]
-    only_memory: bool,
+    /// One part alone.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Keys of the nodes that mend.
+    #[arg(long, default_value_t = 1_000_000)]
+    repair_keys: u64,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One node against Redis.
+    Single,
+    /// Three nodes at quorum.
+    Cluster,
+    /// Reads from five times more data than memory.
+    Memory,
+    /// Three nodes whose copies differ.
+    Repair,
 }
 
 impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
     fn pairs(&self) -> usize {
         self.pairs.unwrap_or(if self.quick { 3 } else { 5 }).max(1)
     }
@@ -95,6 +111,8 @@ pub struct Results {
     pub cluster: Vec<Cluster>,
     /// One node with memory for all of the data (in Redis's place) against one with memory for a fifth.
     pub memory: Vec<Comparison>,
+    /// Three nodes that mend.
+    pub repair: Option<Repair>,
 }
 
 /// Builds, measures, prints, and writes `target/bench/bench.json` and `bench.md`.
@@ -145,6 +163,7 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         after_kill: Vec::new(),
         cluster: Vec::new(),
         memory: Vec::new(),
+        repair: None,
     };
     // What was measured before a failure is still written.
     let measured = bench.measure(options, &mut results);
@@ -167,16 +186,20 @@ struct Bench {
 
 impl Bench {
     fn measure(&self, options: &Options, results: &mut Results) -> anyhow::Result<()> {
-        if !options.only_cluster && !options.only_memory {
+        if options.wants(Part::Single) {
             for durability in [Durability::Always, Durability::EverySecond] {
                 self.compare(durability, &Case::all(durability, options.quick), results)?;
             }
         }
-        if !options.only_single && !options.only_memory {
+        if options.wants(Part::Cluster) {
             self.three_nodes(results)?;
         }
-        if !options.only_single && !options.only_cluster && !self.self_check {
+        // The others have nothing of Redis's to be checked against.
+        if options.wants(Part::Memory) && !self.self_check {
             memory::measure(self, results)?;
+        }
+        if options.wants(Part::Repair) && !self.self_check {
+            repair::measure(self, options.repair_keys, results)?;
         }
         Ok(())
     }

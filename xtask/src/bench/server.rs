@@ -31,6 +31,8 @@ pub enum Kind {
     TorcWithin(u64),
     /// `torc dev` with three nodes.
     TorcDev,
+    /// The same, and each node can be told to fail.
+    TorcDevThatFails,
     /// Three Redises that know nothing of each other: only for trying the harness.
     ThreeRedis,
 }
@@ -46,6 +48,8 @@ pub struct Server {
     children: Vec<Child>,
     /// Where its nodes speak the Redis protocol.
     pub addresses: Vec<String>,
+    /// Where the nodes of `torc dev` speak HTTP.
+    pub http: Vec<String>,
     /// Its processes.
     pub pids: Vec<u32>,
 }
@@ -60,6 +64,7 @@ struct ClusterFile {
 struct ClusterNode {
     pid: u32,
     resp: String,
+    http: String,
 }
 
 impl Server {
@@ -73,6 +78,7 @@ impl Server {
             base_port: free_base_port()?,
             children: Vec::new(),
             addresses: Vec::new(),
+            http: Vec::new(),
             pids: Vec::new(),
         };
         server.launch()?;
@@ -102,7 +108,7 @@ impl Server {
             }
             Kind::Torc => self.launch_torc(None)?,
             Kind::TorcWithin(memory_mib) => self.launch_torc(Some(memory_mib))?,
-            Kind::TorcDev => self.launch_torc_dev()?,
+            Kind::TorcDev | Kind::TorcDevThatFails => self.launch_torc_dev()?,
         }
         for index in 0..self.addresses.len() {
             self.wait_until_it_answers(index)?;
@@ -166,7 +172,8 @@ impl Server {
                 &self.base_port.to_string(),
                 "--dir",
             ])
-            .arg(&self.folder);
+            .arg(&self.folder)
+            .args((self.kind == Kind::TorcDevThatFails).then_some("--allow-faults"));
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -196,6 +203,7 @@ impl Server {
         let file = std::fs::read_to_string(self.folder.join("cluster.json")).context("cluster.json of torc dev")?;
         let cluster: ClusterFile = serde_json::from_str(&file).context("cluster.json of torc dev")?;
         self.pids = cluster.nodes.iter().map(|node| node.pid).collect();
+        self.http = cluster.nodes.iter().map(|node| node.http.clone()).collect();
         self.addresses = cluster.nodes.into_iter().map(|node| node.resp).collect();
         Ok(())
     }

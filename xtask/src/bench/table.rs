@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Results;
 use super::comparison::Comparison;
 use super::memory;
+use super::repair::Repair;
 
 /// All tables, with what they stand on.
 pub fn markdown(results: &Results) -> String {
@@ -72,6 +73,9 @@ pub fn markdown(results: &Results) -> String {
     if !results.memory.is_empty() {
         append_memory(&mut text, &results.memory);
     }
+    if let Some(repair) = &results.repair {
+        append_repair(&mut text, repair);
+    }
     text
 }
 
@@ -108,6 +112,48 @@ fn append_memory(text: &mut String, comparisons: &[Comparison]) {
             little.p99_us,
             mebibytes(enough.peak_memory_bytes),
             mebibytes(little.peak_memory_bytes),
+        );
+    }
+}
+
+fn append_repair(text: &mut String, repair: &Repair) {
+    let Repair { keys, idle, .. } = repair;
+    let _ = writeln!(
+        text,
+        "\n## Anti-entropy, three nodes with {keys} keys each\n\nNothing differs, a node: {:.2} % of a core and {:.0} bytes/s; with \
+         anti-entropy paused {:.2} % and {:.0} bytes/s.\n",
+        idle.cpu * 100.0,
+        idle.bytes_per_second,
+        idle.cpu_paused * 100.0,
+        idle.bytes_per_second_paused
+    );
+    text.push_str("| keys that differ | mended in s | bytes between the nodes | of them as when idle | the rest, per key |\n|--:|--:|--:|--:|--:|\n");
+    for row in &repair.mended {
+        let rest = row.bytes.saturating_sub(row.bytes_idle);
+        let _ = writeln!(
+            text,
+            "| {} | {:.1} | {} | {} | {} |",
+            row.differing,
+            row.seconds,
+            row.bytes,
+            row.bytes_idle,
+            rest / row.differing
+        );
+    }
+    text.push_str("\n| clients, operations/s | p50 µs alone, mending | p99 µs alone, mending | ratio | mended, keys/s |\n|--:|--:|--:|--:|--:|\n");
+    for (alone, with) in repair.without.iter().zip(&repair.with) {
+        let clients = &with.clients;
+        let _ = writeln!(
+            text,
+            "| {:.0}, {:.0} | {:.0}, {:.0} | {:.0}, {:.0} | {:.2} | {:.0} |",
+            alone.operations_per_second,
+            clients.operations_per_second,
+            alone.p50_us,
+            clients.p50_us,
+            alone.p99_us,
+            clients.p99_us,
+            clients.p99_us / alone.p99_us,
+            with.mended_per_second
         );
     }
 }

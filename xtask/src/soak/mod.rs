@@ -2,7 +2,6 @@
 //! paused, cut off, slow and full disks, lost directories, flipped bits. Clients know what they were promised; nothing of it
 //! may be missing, nothing deleted may come back, and at the end all homes hold the same.
 
-mod client;
 mod cluster;
 mod known;
 mod plot;

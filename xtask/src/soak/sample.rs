@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::client::Client;
 use super::cluster::Cluster;
 use super::writer::Tally;
+use crate::client::Client;
 
 const PERIOD: Duration = Duration::from_secs(1);
 

@@ -10,9 +10,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::Draw;
-use super::client::{Answer, Client};
 use super::cluster::{COPIES, Cluster};
 use super::known::Known;
+use crate::client::{Answer, Client};
 
 const KEYS: u64 = 100;
 /// Between two requests of a client.
