@@ -163,12 +163,16 @@ impl Peers {
         self.peers.get(&node).map_or(0, |peer| peer.session)
     }
 
-    /// Takes note of what an envelope says about its sender.
-    pub fn observe(&mut self, node: NodeId, session: u64, wall_ms: u64, now: Now) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+    /// Takes note of what an envelope says about its sender. True if it is the first that was heard of its clock.
+    pub fn observe(&mut self, node: NodeId, session: u64, wall_ms: u64, now: Now) -> bool {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return false;
+        };
         peer.session = session;
         let offset = wall_ms as i64 - (now.time.0 / 1_000) as i64;
+        let is_first = peer.offset.is_none() && peer.offset_before.is_none();
         peer.offset = Some(peer.offset.map_or(offset, |known| known.max(offset)));
+        is_first
     }
 
     /// How far our wall clock is off the median of all (ours included), in milliseconds; positive is ahead.

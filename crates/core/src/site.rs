@@ -258,7 +258,8 @@ impl Site {
         self.judge_clock();
     }
 
-    fn judge_clock(&mut self) {
+    /// Compares the clock with those of the peers; an unsound one signs nothing and lets nothing expire.
+    pub fn judge_clock(&mut self) {
         let sound = self.peers.is_clock_sound(self.now);
         if self.clock_sound && !sound {
             let ms = self.peers.clock_skew_ms(self.now);

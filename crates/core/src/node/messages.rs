@@ -49,7 +49,10 @@ impl Node {
             return;
         }
         self.site.observe_hlc(hlc);
-        self.site.peers.observe(from, session, wall.0, self.site.now);
+        if self.site.peers.observe(from, session, wall.0, self.site.now) {
+            // A node that starts with a wrong clock is to know it before it signs by it, not half a second later.
+            self.site.judge_clock();
+        }
         self.gossip.on_direct(from, self.site.now.time);
         if message.is_for_introduced() && !self.site.peers.is_introduced(from) {
             if let Some(op) = message.awaited_op() {
