@@ -22,8 +22,6 @@ const CONNECTIONS: usize = 64;
 /// How long nodes that have nothing to mend are watched.
 const IDLE: Duration = Duration::from_secs(60);
 const MEND_TIME_MAX: Duration = Duration::from_secs(600);
-/// Processor time is counted by the kernel in hundredths of a second.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -292,37 +290,31 @@ impl<'a> Nodes<'a> {
     }
 
     fn bytes_between(&self) -> anyhow::Result<u64> {
-        let mut total = 0.0;
-        for node in &self.server.http {
-            total += sum_of(&self.get(node, "/metrics")?, "torc_peer_bytes_total");
-        }
-        Ok(total as u64)
+        Ok(self.metric("torc_peer_bytes_total")? as u64)
     }
 
     fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        self.metric("torc_cpu_seconds")
+    }
+
+    /// A metric, of all nodes together.
+    fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut total = 0.0;
-        for pid in &self.server.pids {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            total += ticks(&stat).with_context(|| format!("the times of process {pid}"))? / TICKS_PER_SECOND;
+        for node in &self.server.http {
+            total += sum_of(&self.get(node, "/metrics")?, name).with_context(|| format!("{node} has no {name}"))?;
         }
         Ok(total)
     }
 }
 
-/// All series of a metric together.
-fn sum_of(exposition: &str, metric: &str) -> f64 {
+/// All series of a metric together; `None` if there are none.
+fn sum_of(exposition: &str, metric: &str) -> Option<f64> {
     let values = exposition.lines().filter_map(|line| {
         let rest = line.strip_prefix(metric)?;
         let is_series = rest.starts_with('{') || rest.starts_with(' ');
         is_series.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
     });
-    values.sum()
-}
-
-/// User and system time of a line of `/proc/PID/stat`, in ticks. The program's name may hold blanks.
-fn ticks(stat: &str) -> Option<f64> {
-    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
+    values.reduce(|total, value| total + value)
 }
 
 #[cfg(test)]
@@ -332,12 +324,8 @@ mod tests {
     #[test]
     fn all_series_of_a_metric_and_no_other_are_added() {
         let exposition = "# TYPE a counter\na_total{peer=\"n1\"} 3\na_total{peer=\"n 2\"} 4.5\na_total_more 100\n";
-        assert!((sum_of(exposition, "a_total") - 7.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "12 (a b) c) S 1 2 3 4 5 6 7 8 9 10 70 5 0 0 20 0";
-        assert_eq!(ticks(stat), Some(75.0));
+        let total = sum_of(exposition, "a_total").expect("it is there");
+        assert!((total - 7.5).abs() < 1e-9);
+        assert_eq!(sum_of(exposition, "a_to"), None);
     }
 }
