@@ -9,6 +9,7 @@ use crate::causality::{
 };
 use crate::id::ClientRequestId;
 use crate::key::RecordKey;
+use crate::life::Lineage;
 use crate::limits::CONTEXT_ENTRIES_MAX;
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure};
@@ -127,7 +128,7 @@ pub fn apply(key: &RecordKey, change: Change, current: Option<&Arc<Record>>, sit
             let incoming = Arc::new(Record::Lww(registers.registers));
             merged(current, &incoming, registers.base.as_ref())
         }
-        Change::Put(put) => signed(*put, current, site),
+        Change::Put(put) => signed(*put, current, Lineage::Record, site),
         Change::Reap(hash) => match current {
             Some(record) if record_hash(key, record) == hash => Changed::Removed,
             record => Changed::Unchanged {
@@ -174,8 +175,8 @@ fn merged(current: Option<&Arc<Record>>, incoming: &Arc<Record>, base: Option<&A
     }
 }
 
-/// Signs a put on the current record.
-pub fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+/// Signs a put on the current record, or on what is kept of it for a home.
+pub fn signed(put: Put, current: Option<&Arc<Record>>, lineage: Lineage, site: &mut Site) -> Changed {
     let start = on_base(current, put.base.as_ref());
     match &put.kind {
         PutKind::Siblings { .. } => {
@@ -184,7 +185,7 @@ pub fn signed(put: Put, current: Option<&Arc<Record>>, site: &mut Site) -> Chang
                 Some(Record::Lww(_)) => return mismatch(),
                 None => SiblingsRecord::default(),
             };
-            put_sibling(put, record, start, current, site)
+            put_sibling(put, record, start, current, lineage, site)
         }
         PutKind::Lww { .. } | PutKind::ClearPartition => {
             let record = match start.as_deref() {
@@ -209,6 +210,7 @@ fn put_sibling(
     mut record: SiblingsRecord,
     start: Option<Arc<Record>>,
     current: Option<&Arc<Record>>,
+    lineage: Lineage,
     site: &mut Site,
 ) -> Changed {
     let PutKind::Siblings { context, siblings_max } = put.kind else {
@@ -233,7 +235,7 @@ fn put_sibling(
     if after > limit && after > record.siblings.len() as u32 {
         return Changed::Refused(Failure::refused(Cause::TooManySiblings { limit, actual: after }));
     }
-    let dot = site.minter.mint_dot(&record.seen);
+    let dot = site.minter.mint_dot(&record.seen, lineage);
     let written_at = site.clock.mint(site.now.wall, Hlc::ZERO);
     record.put(
         &context,

@@ -4,6 +4,7 @@
 use crate::births::Births;
 use crate::causality::{Context, Dot, Record, Stamp};
 use crate::id::{ActorId, Life, NodeId};
+use crate::mutants::{Mutant, active};
 use crate::storage::CleanMarker;
 use crate::time::{Hlc, HlcClock, Wall};
 
@@ -12,6 +13,16 @@ const REAPED_RANGES_MAX: usize = 100_000;
 
 /// Leads from a random life to one that is as good as random.
 const SUCCESSOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Which actor the next dot of a key continues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lineage {
+    /// This node is a home: its record names all that it ever signed for the key.
+    Record,
+    /// This node keeps the key for a home, and signed this dot last for as long as it has. What it signed before may have
+    /// been handed over and forgotten here, and come back in part with what others keep: nothing but the dot tells.
+    Kept(Option<Dot>),
+}
 
 /// Mints dots and stamps.
 #[derive(Debug)]
@@ -82,12 +93,20 @@ impl Minter {
 
     /// The next dot for a key of which `seen` is all that this replica knows. An actor continues only on a record that
     /// holds an entry of it: otherwise an older, handed-off dot of our own could be covered by the new one (riak_kv #679).
-    pub fn mint_dot(&mut self, seen: &Context) -> Dot {
+    pub fn mint_dot(&mut self, seen: &Context, lineage: Lineage) -> Dot {
         self.has_minted = true;
         let mine = |actor: &ActorId| actor.node == self.node && actor.life == self.life;
-        let from_vector = seen.vector().iter().map(|entry| entry.0).filter(mine);
-        let from_dots = seen.dots().iter().map(|dot| dot.actor).filter(mine);
-        let actor = from_vector.chain(from_dots).max().unwrap_or_else(|| {
+        let continued = match lineage {
+            Lineage::Kept(last) if !active(Mutant::StandInContinuesAnyActor) => last.map(|dot| dot.actor).filter(mine),
+            Lineage::Record | Lineage::Kept(_) => {
+                let from_vector = seen.vector().iter().map(|entry| entry.0);
+                from_vector
+                    .chain(seen.dots().iter().map(|dot| dot.actor))
+                    .filter(mine)
+                    .max()
+            }
+        };
+        let actor = continued.unwrap_or_else(|| {
             self.birth += 1;
             ActorId {
                 node: self.node,
@@ -95,9 +114,13 @@ impl Minter {
                 birth: self.birth,
             }
         });
+        let last = match lineage {
+            Lineage::Kept(Some(last)) if last.actor == actor => last.counter,
+            Lineage::Kept(_) | Lineage::Record => 0,
+        };
         Dot {
             actor,
-            counter: seen.highest(actor) + 1,
+            counter: seen.highest(actor).max(last) + 1,
         }
     }
 
@@ -163,8 +186,8 @@ mod tests {
     #[test]
     fn a_key_without_a_record_gets_an_actor_of_its_own() {
         let mut minter = minter();
-        let first = minter.mint_dot(&Context::new());
-        let second = minter.mint_dot(&Context::new());
+        let first = minter.mint_dot(&Context::new(), Lineage::Record);
+        let second = minter.mint_dot(&Context::new(), Lineage::Record);
         assert_eq!((first.counter, second.counter), (1, 1));
         assert_ne!(first.actor, second.actor);
     }
@@ -172,11 +195,11 @@ mod tests {
     #[test]
     fn a_key_with_a_record_of_this_life_continues_its_actor() {
         let mut minter = minter();
-        let first = minter.mint_dot(&Context::new());
+        let first = minter.mint_dot(&Context::new(), Lineage::Record);
         let mut seen = Context::new();
         seen.insert(first);
         assert_eq!(
-            minter.mint_dot(&seen),
+            minter.mint_dot(&seen, Lineage::Record),
             Dot {
                 actor: first.actor,
                 counter: 2
@@ -185,12 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stand_in_continues_only_what_it_signed_last_on_what_it_still_keeps() {
+        let mut minter = minter();
+        let first = minter.mint_dot(&Context::new(), Lineage::Kept(None));
+        let mut seen = Context::new();
+        seen.insert(first);
+        let second = minter.mint_dot(&seen, Lineage::Kept(Some(first)));
+        assert_eq!((second.actor, second.counter), (first.actor, 2));
+        // The second was handed over and forgotten here; an older record with the first comes from elsewhere.
+        let third = minter.mint_dot(&seen, Lineage::Kept(None));
+        assert_ne!(third.actor, first.actor, "or it would be the second again");
+    }
+
+    #[test]
     fn a_new_life_never_continues_an_old_actor() {
         let mut minter = minter();
         let mut seen = Context::new();
-        seen.insert(minter.mint_dot(&Context::new()));
+        seen.insert(minter.mint_dot(&Context::new(), Lineage::Record));
         minter.begin(Life(8));
-        let dot = minter.mint_dot(&seen);
+        let dot = minter.mint_dot(&seen, Lineage::Record);
         assert_eq!((dot.actor.life, dot.counter), (Life(8), 1));
     }
 
@@ -205,7 +241,7 @@ mod tests {
         let mut fresh = minter();
         assert!(fresh.resume(&marker));
         assert_eq!(
-            fresh.mint_dot(&Context::new()).actor,
+            fresh.mint_dot(&Context::new(), Lineage::Record).actor,
             ActorId {
                 node: NodeId(1),
                 life: Life(3),
@@ -213,7 +249,7 @@ mod tests {
             }
         );
         let mut used = minter();
-        used.mint_dot(&Context::new());
+        used.mint_dot(&Context::new(), Lineage::Record);
         assert!(!used.resume(&marker));
     }
 
@@ -221,7 +257,7 @@ mod tests {
     fn a_dot_of_this_life_beyond_what_is_held_means_something_was_forgotten() {
         let mut minter = minter();
         let mut seen = Context::new();
-        seen.insert(minter.mint_dot(&Context::new()));
+        seen.insert(minter.mint_dot(&Context::new(), Lineage::Record));
         assert!(minter.has_forgotten(&seen, None));
         assert!(!minter.has_forgotten(&seen, Some(&seen)));
         minter.begin(Life(8));

@@ -260,6 +260,8 @@ pub struct Forward {
     pub session: u64,
     /// An earlier home may have run it: ask N−W+1 homes for its client request id first (RULINGS 17).
     pub retry: bool,
+    /// No home can sign it, as far as the sender knows: the receiver is to stand in for one (RULINGS 15).
+    pub stand_in: bool,
 }
 
 /// What became of a forwarded command.

@@ -64,11 +64,15 @@ pub enum Mutant {
     ExpiryDecidedLocally,
     /// A node on an older disk keeps what the other homes have forgotten.
     NoQuarantine,
+    /// A stand-in continues any actor of its own that it finds in what it keeps.
+    StandInContinuesAnyActor,
+    /// What a stand-in has signed counts before it is durable there.
+    StandInCountsUndurable,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -99,6 +103,8 @@ impl Mutant {
         Self::ReapWithoutAHome,
         Self::ExpiryDecidedLocally,
         Self::NoQuarantine,
+        Self::StandInContinuesAnyActor,
+        Self::StandInCountsUndurable,
     ];
 }
 

@@ -18,7 +18,7 @@ use crate::boot::Boots;
 use crate::bucket::{Bucket, Catalog};
 use crate::command::Command;
 use crate::coordinator::forward::Forward;
-use crate::coordinator::{Event, Meta, Operation, Origin, Progress, validate};
+use crate::coordinator::{Event, Meta, Operation, Origin, Place, Progress, validate};
 use crate::effect::{Effect, Input, Outbox};
 use crate::entropy::Entropy;
 use crate::gossip::Gossip;
@@ -136,7 +136,7 @@ impl Node {
             Input::Request(request) => {
                 if let Some(request) = self.admit(request) {
                     let deadline = self.deadline_of(&request.command);
-                    self.begin(Origin::Client(request.id), request.command, deadline, false);
+                    self.begin(Origin::Client(request.id), request.command, deadline, Place::Anywhere);
                 }
             }
             Input::Message { from, envelope } => self.on_message(from, envelope),
@@ -180,7 +180,7 @@ impl Node {
     }
 
     /// Begins a command for somebody: here, or at a home if this node may not run it.
-    fn begin(&mut self, origin: Origin, command: Command, deadline: Time, must_run_here: bool) {
+    fn begin(&mut self, origin: Origin, command: Command, deadline: Time, place: Place) {
         let operations_max = match origin {
             Origin::Client(_) | Origin::Forwarder(..) => OPERATIONS_MAX,
             // The parts of a batch that was let in are let in.
@@ -193,11 +193,15 @@ impl Node {
             return;
         };
         let meta = Meta { id, origin, deadline };
-        let operation = match self.homes_to_forward_to(&command, must_run_here) {
+        let forward_to = match place {
+            Place::Anywhere => self.homes_to_forward_to(&command),
+            Place::Here | Place::StandIn => None,
+        };
+        let operation = match forward_to {
             Some(homes) => {
                 Forward::start(meta, command, &homes, &mut self.site).map(|begun| Operation::Forward(Box::new(begun)))
             }
-            None => Operation::start(meta, command, &mut self.site),
+            None => Operation::start(meta, command, place, &mut self.site),
         };
         match operation {
             Some(operation) => {
@@ -210,10 +214,7 @@ impl Node {
 
     /// The homes to try for a command that signs, if this node is not the one to run it. Commands that fail their checks
     /// run here, to say so.
-    fn homes_to_forward_to(&self, command: &Command, must_run_here: bool) -> Option<Vec<crate::quorum::Home>> {
-        if must_run_here {
-            return None;
-        }
+    fn homes_to_forward_to(&self, command: &Command) -> Option<Vec<crate::quorum::Home>> {
         let site = &self.site;
         match command {
             Command::Put(put) => {
@@ -373,8 +374,10 @@ impl Node {
                     self.replica.merge(asker, records, &mut self.site);
                 }
                 Local::Change(op, attempt, changes) => self.replica.change(op, attempt, changes, &mut self.site),
-                Local::Begin(origin, command, deadline) => self.begin(origin, command, deadline, false),
-                Local::BeginHere(origin, command, deadline) => self.begin(origin, command, deadline, true),
+                Local::SignFor(home, op, attempt, key, put) => {
+                    self.hints.sign(home, (op, attempt), key, *put, &mut self.site);
+                }
+                Local::Begin(origin, command, deadline, place) => self.begin(origin, command, deadline, place),
                 Local::Event(op, event) => self.hand(op, event),
                 Local::Finished(origin, outcome) => self.answer(origin, outcome),
             }

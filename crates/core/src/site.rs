@@ -10,11 +10,11 @@ use smallvec::SmallVec;
 use crate::background::Background;
 use crate::bucket::{Bucket, Catalog};
 use crate::causality::Record;
-use crate::change::Change;
+use crate::change::{Change, Put};
 use crate::circuit::Circuits;
 use crate::command::Command;
-use crate::coordinator::Origin;
 use crate::coordinator::locks::KeyLocks;
+use crate::coordinator::{Origin, Place};
 use crate::damage::Damage;
 use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
@@ -53,10 +53,10 @@ pub enum Local {
     Change(OpId, u16, Vec<(RecordKey, Change)>),
     /// Something happened to an operation.
     Event(OpId, Event),
+    /// A local operation asks for a signature on what this node keeps for a home, as its stand-in.
+    SignFor(NodeId, OpId, u16, RecordKey, Box<Put>),
     /// Begin a command for somebody.
-    Begin(Origin, Command, Time),
-    /// The same, at this node and no other.
-    BeginHere(Origin, Command, Time),
+    Begin(Origin, Command, Time, Place),
     /// An operation is over: answer whoever asked for it.
     Finished(Origin, Outcome),
 }
@@ -229,6 +229,12 @@ impl Site {
         self.health.slow && has_room && !self.out_of_service && !self.is_unsettled && self.clock_sound
     }
 
+    /// True if this node may sign a put as a stand-in: slow syncs are better than no write.
+    #[must_use]
+    pub fn can_stand_in(&self, command: &Command) -> bool {
+        self.can_mint(command) || self.is_merely_slow(command)
+    }
+
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.
     pub fn enter(&mut self, now: Now) {
         let jumped = self.has_jumped(now);
@@ -343,14 +349,22 @@ impl Site {
         reachable.map(home_at).collect()
     }
 
-    /// True if this node is one of those that keep a key's records for this home: one of the first 2N of its preference
+    /// True if this node is one of those that keep a key's records for its homes: one of the first 2N of its preference
     /// list, and no home itself.
     #[must_use]
-    pub fn may_stand_in(&self, home: NodeId, key: &RecordKey) -> bool {
+    pub fn is_stand_in(&self, key: &RecordKey) -> bool {
         self.catalog.bucket(key.bucket()).is_some_and(|bucket| {
             let list = self.ring.preference_list(key.partition(), bucket.n);
-            list.fallbacks.contains(&self.id) && list.homes.iter().any(|rightful| rightful.node == home)
+            list.fallbacks.contains(&self.id)
         })
+    }
+
+    /// True if this node may keep a key's records for `home`, which is one of the key's.
+    #[must_use]
+    pub fn may_stand_in(&self, home: NodeId, key: &RecordKey) -> bool {
+        let bucket = self.catalog.bucket(key.bucket());
+        let is_home = bucket.is_some_and(|bucket| self.ring.is_home(home, key.partition(), bucket.n));
+        is_home && self.is_stand_in(key)
     }
 
     /// Asks a node to keep records for a home that can't be reached; the answer comes as `Event::Wrote`.
@@ -375,6 +389,12 @@ impl Site {
     /// `Event::Wrote` when they are durable (or if the store took none of them).
     pub fn ask_change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>) {
         self.local.push_back(Local::Change(op, attempt, changes));
+    }
+
+    /// Asks this node to sign a put on what it keeps of the key for `home`; the answers come as those of
+    /// [`Self::ask_change`].
+    pub fn ask_signature_for(&mut self, home: NodeId, op: OpId, attempt: u16, key: RecordKey, put: Box<Put>) {
+        self.local.push_back(Local::SignFor(home, op, attempt, key, put));
     }
 
     /// How far reaping has come in a place.
@@ -409,12 +429,12 @@ impl Site {
 
     /// Starts a command whose outcome goes to `origin`.
     pub fn begin(&mut self, origin: Origin, command: Command, deadline: Time) {
-        self.local.push_back(Local::Begin(origin, command, deadline));
+        self.begin_at(Place::Anywhere, origin, command, deadline);
     }
 
-    /// Runs a command here although another home would have been better: none would take it.
-    pub fn begin_here(&mut self, origin: Origin, command: Command, deadline: Time) {
-        self.local.push_back(Local::BeginHere(origin, command, deadline));
+    /// The same, at a place: no better one would take it.
+    pub fn begin_at(&mut self, place: Place, origin: Origin, command: Command, deadline: Time) {
+        self.local.push_back(Local::Begin(origin, command, deadline, place));
     }
 
     /// Sends a message to other nodes.
@@ -479,6 +499,16 @@ impl Site {
     /// Takes note of a clock reading from another node.
     pub fn observe_hlc(&mut self, hlc: crate::time::Hlc) {
         self.clock.observe(self.now.wall, hlc, CLOCK_AHEAD_MS_MAX);
+    }
+
+    /// What the disk holds of a commit is unknown: a dot that it signed must not be signed again, and nothing more is
+    /// written until this node is restarted.
+    pub fn on_commit_failed(&mut self) {
+        if !self.out_of_service {
+            self.out_of_service = true;
+            self.new_life("a commit failed");
+            self.notice(Notice::StoreOutOfService);
+        }
     }
 
     /// Ends this life and begins another.

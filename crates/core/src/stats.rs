@@ -39,6 +39,8 @@ pub struct Stats {
     pub rebuilt_records: u64,
     /// Records taken to keep them for a home that was away.
     pub hints_kept: u64,
+    /// Puts that this node signed as a stand-in, since no home could.
+    pub hints_signed: u64,
     /// Writes that this node refused to keep for a home, for want of room.
     pub hints_refused: u64,
     /// Records kept for homes that were dropped because this node works on an older disk.

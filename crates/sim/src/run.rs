@@ -245,7 +245,7 @@ impl Run {
                 self.clients.on_hung_up(request, &mut self.history, &mut self.world);
                 Ok(())
             }
-            Happening::Applied(host, changed) => {
+            Happening::Applied(host, changed) | Happening::Kept(host, changed) => {
                 self.history.learn(&changed);
                 self.dots.check(&changed)?;
                 causality::check(&self.history, host, &changed, &self.world)

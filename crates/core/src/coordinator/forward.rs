@@ -1,12 +1,19 @@
 //! A command that a home runs for this node. It is tried at another home only if the first surely did not run it, or if
-//! its client request id lets the next home ask whether it did (RULINGS 17). The client's connection and deadline stay
-//! here (RULINGS 18).
+//! its client request id lets the next home ask whether it did (RULINGS 17). A put that no home can sign is signed by a
+//! node that stands in for one (RULINGS 15). The client's connection and deadline stay here (RULINGS 18).
+//!
+//! ```text
+//! homes that are up ──none would──▶ this node, a slow home ──it is none──▶ stand-ins ──none would──▶ refused
+//! ```
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::command::{Command, PutAction, Ttl};
-use crate::coordinator::put::is_idempotent;
-use crate::coordinator::{Event, Meta, Progress, validate};
+use crate::coordinator::put::{self, is_idempotent, may_be_signed_by_stand_in};
+use crate::coordinator::validate::{self, Plan};
+use crate::coordinator::{Event, Meta, Place, Progress};
 use crate::id::NodeId;
 use crate::message::{self, Message, Refusal};
 use crate::outcome::{Cause, Certainty, Failure, Outcome};
@@ -20,13 +27,19 @@ pub struct Forward {
     meta: Meta,
     command: Command,
     candidates: VecDeque<NodeId>,
+    /// Who may sign it when no home would, best first; this node may be one of them.
+    stand_ins: VecDeque<NodeId>,
+    asks_stand_in: bool,
     at: NodeId,
     n: u8,
+    /// Answers that the write waits for.
+    needed: u8,
     /// A home may have run it.
     may_have_run: bool,
     /// This node is a home itself, and merely slow.
     may_run_here: bool,
-    last_refusal: Option<Refusal>,
+    /// Of homes.
+    refusals: SmallVec<[Refusal; 3]>,
 }
 
 impl Forward {
@@ -38,6 +51,12 @@ impl Forward {
         // Those that say that they are slow come last, in their order.
         candidates.sort_by_key(|&node| site.circuits.says_slow(node));
         let candidates = VecDeque::from(candidates);
+        let plan = plan_of(&command, site).ok();
+        let stand_ins = match &plan {
+            Some(plan) if may_be_signed_by_stand_in(&command) => site.stand_ins(&plan.key),
+            Some(_) | None => SmallVec::new(),
+        };
+        let needed = plan.map_or(1, |plan| needed(&command, &plan, site));
         let n = homes.len() as u8;
         let refusal = if site.health.full {
             Refusal::DiskFull
@@ -45,17 +64,20 @@ impl Forward {
             Refusal::CannotMint
         };
         let is_home = homes.iter().any(|home| home.node == site.id);
-        let last_refusal = (is_home && !site.can_mint(&command)).then_some(refusal);
+        let own_refusal = (is_home && !site.can_mint(&command)).then_some(refusal);
         let may_run_here = is_home && site.is_merely_slow(&command);
         let mut op = Self {
             meta,
             command,
             candidates,
+            stand_ins: stand_ins.iter().map(|stand_in| stand_in.node).collect(),
+            asks_stand_in: false,
             at: site.id,
             n,
+            needed,
             may_have_run: false,
             may_run_here,
-            last_refusal,
+            refusals: own_refusal.into_iter().collect(),
         };
         (op.send_next(site) == Progress::Continue).then_some(op)
     }
@@ -75,13 +97,15 @@ impl Forward {
             // A new boot of the home speaks, or a repeat came late: an earlier copy may have run.
             Event::Refused(from, Refusal::StaleSession) if from == self.at => self.on_lost(site),
             Event::Refused(from, reason) if from == self.at => {
-                self.last_refusal = Some(reason);
+                if !self.asks_stand_in {
+                    self.refusals.push(reason);
+                }
                 self.send_next(site)
             }
             Event::PeerDown(node) if node == self.at => self.on_lost(site),
             Event::Deadline => {
                 let cause = Cause::Deadline {
-                    needed: 1,
+                    needed: self.needed,
                     answered: 0,
                     n: self.n,
                 };
@@ -117,31 +141,56 @@ impl Forward {
 
     fn send_next(&mut self, site: &mut Site) -> Progress {
         while let Some(node) = self.candidates.pop_front() {
-            if !site.peers.is_up(node) {
-                continue;
+            if site.peers.is_up(node) {
+                return self.send(node, false, site);
             }
-            self.at = node;
-            site.stats.forwards += 1;
-            let deadline_ms = site.now.time.ms_until(self.meta.deadline) as u32;
-            let command = self.command.clone();
-            let forward = message::Forward {
-                op: self.meta.id,
-                command,
-                deadline_ms,
-                session: site.peers.session_of(node),
-                retry: self.may_have_run,
-            };
-            site.send(&[node], Message::Forward(forward));
-            return Progress::Continue;
         }
         if self.may_have_run {
-            self.fail_silent(site)
-        } else if self.may_run_here {
-            site.begin_here(self.meta.origin, self.command.clone(), self.meta.deadline);
-            Progress::Done
-        } else {
-            self.fail_refused(site)
+            return self.fail_silent(site);
         }
+        if self.may_run_here {
+            return self.run_here(Place::Here, site);
+        }
+        while let Some(node) = self.stand_ins.pop_front().filter(|_| self.may_stand_in()) {
+            if node == site.id && site.can_stand_in(&self.command) {
+                return self.run_here(Place::StandIn, site);
+            } else if site.peers.is_up(node) {
+                return self.send(node, true, site);
+            }
+        }
+        self.fail_refused(site)
+    }
+
+    fn send(&mut self, node: NodeId, stand_in: bool, site: &mut Site) -> Progress {
+        self.at = node;
+        self.asks_stand_in = stand_in;
+        site.stats.forwards += 1;
+        let forward = message::Forward {
+            op: self.meta.id,
+            command: self.command.clone(),
+            deadline_ms: site.now.time.ms_until(self.meta.deadline) as u32,
+            session: site.peers.session_of(node),
+            retry: self.may_have_run,
+            stand_in,
+        };
+        site.send(&[node], Message::Forward(forward));
+        Progress::Continue
+    }
+
+    fn run_here(&mut self, place: Place, site: &mut Site) -> Progress {
+        site.begin_at(place, self.meta.origin, self.command.clone(), self.meta.deadline);
+        Progress::Done
+    }
+
+    /// Homes that are overloaded or full say no for all: others that took their writes would be overloaded or filled next.
+    fn may_stand_in(&self) -> bool {
+        !self.refusals.contains(&Refusal::Busy) && !self.is_full()
+    }
+
+    /// All homes are full.
+    fn is_full(&self) -> bool {
+        let full = self.refusals.iter().filter(|&&refusal| refusal == Refusal::DiskFull);
+        full.count() >= usize::from(self.n)
     }
 
     fn can_retry(&self) -> bool {
@@ -161,18 +210,17 @@ impl Forward {
 
     /// Every home said no, and said that it did nothing.
     fn fail_refused(&mut self, site: &mut Site) -> Progress {
-        let cause = match self.last_refusal {
-            Some(Refusal::DiskFull) => Cause::DiskFull,
-            Some(Refusal::Busy) => Cause::Busy { retry_after_ms: 100 },
-            Some(Refusal::CannotMint) => {
-                Cause::Unavailable("no home of the key can sign writes now: see /v1/status of each".into())
-            }
-            Some(Refusal::WrongEpoch | Refusal::NotHome | Refusal::StaleSession | Refusal::Stranger) | None => {
-                Cause::NotEnoughReplicas {
-                    needed: 1,
-                    answered: 0,
-                    n: self.n,
-                }
+        let cause = if self.is_full() {
+            Cause::DiskFull
+        } else if self.refusals.contains(&Refusal::Busy) {
+            Cause::Busy { retry_after_ms: 100 }
+        } else if self.refusals.contains(&Refusal::CannotMint) {
+            Cause::Unavailable("no home of the key can sign writes now: see /v1/status of each".into())
+        } else {
+            Cause::NotEnoughReplicas {
+                needed: self.needed,
+                answered: 0,
+                n: self.n,
             }
         };
         self.end(Failure::refused(cause), site)
@@ -180,7 +228,7 @@ impl Forward {
 
     fn fail_silent(&mut self, site: &mut Site) -> Progress {
         let cause = Cause::NotEnoughReplicas {
-            needed: 1,
+            needed: self.needed,
             answered: 0,
             n: self.n,
         };
@@ -197,6 +245,42 @@ impl Forward {
         validate::fail::<()>(self.meta, failure, site);
         Progress::Done
     }
+}
+
+/// Checks the target of a command that may be forwarded.
+///
+/// # Errors
+/// As `validate::plan`, and `BadRequest` for any other command.
+pub fn plan_of(command: &Command, site: &Site) -> Result<Plan, Failure> {
+    match command {
+        Command::Put(put) => put::plan_of(put, site),
+        Command::Update(update) => validate::plan(&update.target, site),
+        Command::Get(_)
+        | Command::View(_)
+        | Command::List(_)
+        | Command::Keys(_)
+        | Command::Clear(_)
+        | Command::Batch(_)
+        | Command::Inspect(_)
+        | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
+    }
+}
+
+/// How many answers the write waits for.
+fn needed(command: &Command, plan: &Plan, site: &Site) -> u8 {
+    let options = match command {
+        Command::Put(put) => &put.options,
+        Command::Update(update) => &update.options,
+        Command::Get(_)
+        | Command::View(_)
+        | Command::List(_)
+        | Command::Keys(_)
+        | Command::Clear(_)
+        | Command::Batch(_)
+        | Command::Inspect(_)
+        | Command::Import(_) => return 1,
+    };
+    plan.write_need(options, site).map_or(1, |need| need.count())
 }
 
 /// The expiry is fixed once, by the node that received the command (RULINGS 7).

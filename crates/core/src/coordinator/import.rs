@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bucket::{Bucket, Conflict};
 use crate::causality::{ClientContext, Payload, Record};
 use crate::command;
-use crate::coordinator::spread::{Spread, SpreadState};
+use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate;
 use crate::coordinator::{Event, Meta, Progress};
 use crate::outcome::{Cause, Failure, Outcome, Written};
@@ -46,7 +46,15 @@ impl Import {
             Record::Lww(record) => ClientContext::Clock(record.highest()),
         };
         let records = vec![(plan.key.clone(), Arc::new(*record))];
-        let mut spread = Spread::start(meta, ATTEMPT, &plan.homes, need, true, records.clone(), site);
+        let mut spread = Spread::start(
+            meta,
+            ATTEMPT,
+            &plan.homes,
+            need,
+            Signer::Home { strict: true },
+            records.clone(),
+            site,
+        );
         // A home that holds something newer keeps it: that is what a merge is.
         spread.yield_to_winner();
         if plan.homes.iter().any(|home| home.node == site.id) {

@@ -49,6 +49,17 @@ pub struct Meta {
     pub deadline: Time,
 }
 
+/// Where a command may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// At the home that suits it best.
+    Anywhere,
+    /// At this node, a home of its key.
+    Here,
+    /// At this node, which stands in for a home: none of them can sign it (RULINGS 15).
+    StandIn,
+}
+
 /// Whether an operation goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
@@ -108,10 +119,12 @@ impl Operation {
     }
 
     /// Starts the operation of a command that runs at this node; `None` if it was over at once.
-    pub fn start(meta: Meta, command: Command, site: &mut Site) -> Option<Self> {
+    pub fn start(meta: Meta, command: Command, place: Place, site: &mut Site) -> Option<Self> {
         match command {
             Command::Get(command) => get::Get::start(meta, command, site).map(|begun| Self::Get(Box::new(begun))),
-            Command::Put(command) => put::Put::start(meta, command, site).map(|begun| Self::Put(Box::new(begun))),
+            Command::Put(command) => {
+                put::Put::start(meta, command, place, site).map(|begun| Self::Put(Box::new(begun)))
+            }
             Command::Update(command) => {
                 update::Update::start(meta, command, site).map(|begun| Self::Update(Box::new(begun)))
             }

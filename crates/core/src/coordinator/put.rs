@@ -1,5 +1,5 @@
-//! A put or delete at a home of its key: sign the new version here, send the whole record to the other homes while the
-//! local commit syncs, answer when w homes hold it durably.
+//! A put or delete at a home of its key (or a node that stands in for one): sign the new version here, send the whole record
+//! to the other homes while the local commit syncs, answer when w homes hold it durably.
 //!
 //! ```text
 //! (reads first: request ids, Redis SET on siblings) ─▶ signing ─▶ spreading ─w durable─▶ answered
@@ -14,12 +14,12 @@ use twox_hash::XxHash3_64;
 use crate::bucket::{Bucket, Conflict};
 use crate::causality::{ClientContext, Payload, Record};
 use crate::change::{Change, Changed, Put as SignedPut, PutKind, Signed};
-use crate::command::{self, PutAction, PutContext, Ttl};
+use crate::command::{self, Command, PutAction, PutContext, Ttl};
 use crate::coordinator::read_round::{ReadRound, RoundState};
-use crate::coordinator::spread::{Spread, SpreadState};
+use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate::{self, Plan};
-use crate::coordinator::{Event, Meta, Progress};
-use crate::id::ClientRequestId;
+use crate::coordinator::{Event, Meta, Place, Progress};
+use crate::id::{ClientRequestId, NodeId};
 use crate::key::RecordKey;
 use crate::limits::{CONTENT_TYPE_BYTES_MAX, REMINTS_MAX};
 use crate::message::{ReadWant, WriteResult};
@@ -37,6 +37,8 @@ pub struct Put {
     plan: Plan,
     need: Need,
     command: command::Put,
+    /// This node is no home of the key: it signs in the place of this one.
+    stands_in_for: Option<NodeId>,
     body: u64,
     expires_at: Option<Wall>,
     base: Option<Arc<Record>>,
@@ -56,8 +58,8 @@ enum Stage {
 
 impl Put {
     /// Checks, then reads first if the put needs it, else signs.
-    pub fn start(meta: Meta, command: command::Put, site: &mut Site) -> Option<Self> {
-        match Self::prepare(meta, command, site) {
+    pub fn start(meta: Meta, command: command::Put, place: Place, site: &mut Site) -> Option<Self> {
+        match Self::prepare(meta, command, place, site) {
             Ok(mut put) => {
                 let progress = if put.reads_first() {
                     put.read(site)
@@ -104,11 +106,15 @@ impl Put {
         }
     }
 
-    fn prepare(meta: Meta, command: command::Put, site: &mut Site) -> Result<Self, Failure> {
+    fn prepare(meta: Meta, command: command::Put, place: Place, site: &mut Site) -> Result<Self, Failure> {
         let plan = plan_of(&command, site)?;
         check(&command, &plan.bucket)?;
         let need = plan.write_need(&command.options, site)?;
         validate::reachable(&plan, &need, command.options.strict, site)?;
+        let stands_in_for = match place {
+            Place::StandIn => home_to_stand_in_for(&plan.homes, site),
+            Place::Here | Place::Anywhere => None,
+        };
         let expires_at = expires_at(&command.action, &plan.bucket, site);
         let floor = match &command.context {
             PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
@@ -122,6 +128,7 @@ impl Put {
             plan,
             need,
             command,
+            stands_in_for,
             body,
             expires_at,
             base,
@@ -171,6 +178,8 @@ impl Put {
         match state {
             RoundState::Pending => Progress::Continue,
             RoundState::Failed(cause) => self.fail(cause, site),
+            // No home can say whether the request was answered before: whoever keeps something for them is waited for.
+            RoundState::Ready if self.stands_in_for.is_some() && !round.is_complete() => Progress::Continue,
             RoundState::Ready => {
                 self.base = round.merged().record(&self.plan.key).cloned();
                 self.sign(site)
@@ -207,11 +216,11 @@ impl Put {
             kind,
             request,
         };
-        site.ask_change(
-            self.meta.id,
-            self.attempt,
-            vec![(self.plan.key.clone(), Change::Put(Box::new(put)))],
-        );
+        let (id, attempt, key) = (self.meta.id, self.attempt, self.plan.key.clone());
+        match self.stands_in_for {
+            Some(home) => site.ask_signature_for(home, id, attempt, key, Box::new(put)),
+            None => site.ask_change(id, attempt, vec![(key, Change::Put(Box::new(put)))]),
+        }
         Progress::Continue
     }
 
@@ -237,7 +246,12 @@ impl Put {
             self.attempt,
             &self.plan.homes,
             self.need.clone(),
-            self.command.options.strict,
+            match self.stands_in_for {
+                Some(home) => Signer::StandIn(home),
+                None => Signer::Home {
+                    strict: self.command.options.strict,
+                },
+            },
             vec![(key, record)],
             site,
         );
@@ -316,6 +330,30 @@ impl Put {
     fn finish(&mut self, outcome: Outcome, site: &mut Site) -> Progress {
         site.finish(self.meta.origin, outcome);
         Progress::Done
+    }
+}
+
+/// The home in whose place a stand-in signs: the first that is away.
+fn home_to_stand_in_for(homes: &[Home], site: &Site) -> Option<NodeId> {
+    let away = homes.iter().find(|home| !site.is_reachable(home.node));
+    away.or(homes.first()).map(|home| home.node)
+}
+
+/// True if a node that stands in for a home may sign the command. A read-modify-write needs the homes that it reads, and
+/// `strict` counts homes alone.
+#[must_use]
+pub fn may_be_signed_by_stand_in(command: &Command) -> bool {
+    match command {
+        Command::Put(put) => !put.options.strict && put.action != PutAction::ClearPartition,
+        Command::Update(_)
+        | Command::Get(_)
+        | Command::View(_)
+        | Command::List(_)
+        | Command::Keys(_)
+        | Command::Clear(_)
+        | Command::Batch(_)
+        | Command::Inspect(_)
+        | Command::Import(_) => false,
     }
 }
 

@@ -19,6 +19,18 @@ use crate::site::Site;
 /// How often one home may say that our session token is too old.
 const SESSION_RETRIES_MAX: u8 = 3;
 
+/// Who signed the records, and who else may count for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signer {
+    /// A home.
+    Home {
+        /// Homes alone count.
+        strict: bool,
+    },
+    /// A node that keeps them for this home.
+    StandIn(NodeId),
+}
+
 /// Where a spread stands.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SpreadState {
@@ -50,14 +62,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Sends the records to the other homes. This node's own commit is under way.
+    /// Sends the records to the other homes. This node's own commit is under way: of its copy, or of what it keeps.
     #[must_use]
     pub fn start(
         meta: Meta,
         attempt: u16,
         homes: &[Home],
         need: Need,
-        strict: bool,
+        signer: Signer,
         records: Vec<(RecordKey, Arc<Record>)>,
         site: &mut Site,
     ) -> Self {
@@ -71,10 +83,23 @@ impl Spread {
             }
         }
         let mut stand_ins = match records.first() {
-            Some((key, _)) if !strict => site.stand_ins(key),
+            Some((key, _)) if signer != (Signer::Home { strict: true }) => site.stand_ins(key),
             Some(_) | None => SmallVec::new(),
         };
         stand_ins.reverse();
+        let mut tally = Tally::new(homes, need);
+        let mut hired = SmallVec::new();
+        if let Signer::StandIn(home) = signer {
+            let own = stand_ins.iter().position(|stand_in| stand_in.node == site.id);
+            if let Some(own) = own.map(|own| stand_ins.remove(own)) {
+                tally.add_stand_in(own);
+                hired.push((own.node, home));
+            }
+            if let Some(at) = away.iter().position(|&node| node == home) {
+                away.remove(at);
+                tally.fail(home);
+            }
+        }
         if !to.is_empty() {
             site.ask_merge(&to, Some((meta.id, attempt)), records.clone());
         }
@@ -82,10 +107,10 @@ impl Spread {
             meta,
             attempt,
             records,
-            tally: Tally::new(homes, need),
+            tally,
             retries: SmallVec::new(),
             stand_ins,
-            hired: SmallVec::new(),
+            hired,
             outbid: None,
             yields: false,
             full: 0,

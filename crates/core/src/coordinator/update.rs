@@ -9,7 +9,7 @@ use crate::causality::{Record, Stamp};
 use crate::change::{Change, Changed, Registers};
 use crate::command::UpdateKey;
 use crate::coordinator::read_round::RoundState;
-use crate::coordinator::spread::{Spread, SpreadState};
+use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::view::Gathering;
 use crate::coordinator::{Event, Meta, Progress};
@@ -215,7 +215,9 @@ impl Update {
             self.attempt,
             &self.plan.homes,
             need,
-            self.command.options.strict,
+            Signer::Home {
+                strict: self.command.options.strict,
+            },
             records,
             site,
         );

@@ -71,6 +71,8 @@ struct Listing {
 pub(super) struct Exchange {
     pub(super) peer: NodeId,
     group: Group,
+    /// Of this comparison's questions and writes, the one before the first and the last.
+    first_op: OpId,
     op: OpId,
     awaited: Awaited,
     pub(super) deadline: Time,
@@ -94,6 +96,7 @@ impl Exchange {
         Self {
             peer,
             group,
+            first_op: op,
             op,
             awaited: Awaited::Nothing,
             deadline: Time::NEVER,
@@ -219,6 +222,12 @@ impl Exchange {
     fn next_op(&mut self) -> OpId {
         self.op.0 = self.op.0.wrapping_add(1);
         self.op
+    }
+
+    /// True if this comparison asked or sent something under this number.
+    pub(super) fn is_own(&self, op: OpId) -> bool {
+        let since = |op: OpId| op.0.wrapping_sub(self.first_op.0);
+        since(op) <= since(self.op)
     }
 
     /// The peer says what differs.

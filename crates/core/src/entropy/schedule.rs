@@ -268,6 +268,15 @@ impl Entropy {
         }
     }
 
+    /// A peer did not take what it was sent, or refuses to answer: whatever is sent next would be for nothing, too. The
+    /// partition stays known to differ.
+    pub fn on_refused(&mut self, from: NodeId, op: OpId, site: &mut Site) {
+        let exchange = self.exchange.as_ref().filter(|exchange| exchange.peer == from);
+        if exchange.is_some_and(|exchange| exchange.is_own(op)) {
+            self.end(site);
+        }
+    }
+
     /// A store effect is answered; gives it back if it was not asked for here.
     pub fn on_stored(&mut self, token: Token, reply: StoreReply, site: &mut Site) -> Option<StoreReply> {
         let is_exchange = self

@@ -8,13 +8,15 @@
 //! for too long goes when w other homes hold it: what its home lacks is then left to anti-entropy.
 
 mod delivery;
+mod sign;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::causality::{Record, Stamp};
+use crate::causality::{Dot, Record, Stamp};
+use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::limits::{HINT_AGE_MS_MAX, HINTS_BYTES_MAX};
@@ -66,6 +68,8 @@ struct Hint {
     /// It was on the disk when this node started.
     is_old: bool,
     since: Wall,
+    /// What this node signed last on it, as a stand-in, for as long as it has kept it.
+    signed: Option<Dot>,
     /// Homes that have said that they hold `record` durably.
     confirmed: SmallVec<[NodeId; 3]>,
 }
@@ -171,6 +175,7 @@ impl Hints {
                 durable,
                 is_old: true,
                 since,
+                signed: None,
                 confirmed: SmallVec::new(),
             };
             hints.kept.entry(home).or_default().insert(key, hint);
@@ -305,13 +310,7 @@ impl Hints {
                 winner = winner.max(Some(stands));
             }
             kept.push((key.clone(), Arc::clone(&record)));
-            let memory = HintMemory {
-                home,
-                key,
-                record,
-                since,
-            };
-            last = Some(site.ask_store(StoreOp::PutMeta(Meta::Hint(Box::new(memory)))));
+            last = Some(store(home, key, record, since, site));
         }
         let Some(token) = last else {
             answer(asker, op, attempt, WriteResult::Failed, site);
@@ -338,6 +337,7 @@ impl Hints {
                 durable: None,
                 is_old: false,
                 since: now,
+                signed: None,
                 confirmed: SmallVec::new(),
             };
             self.bytes += weight(key, record);
@@ -374,6 +374,9 @@ impl Hints {
         let result = if done {
             WriteResult::Done { winner: keeping.winner }
         } else {
+            if keeping.asker == site.id {
+                site.on_commit_failed();
+            }
             WriteResult::Failed
         };
         answer(keeping.asker, keeping.op, keeping.attempt, result, site);
@@ -385,26 +388,43 @@ impl Hints {
     pub fn read(&self, keys: &[RecordKey]) -> Vec<(RecordKey, Arc<Record>)> {
         let mut found: Vec<(RecordKey, Arc<Record>)> = Vec::new();
         for key in keys {
-            let kept = self
-                .kept
-                .values()
-                .filter_map(|of_home| of_home.get(key)?.durable.as_ref());
-            let mut merged: Option<Arc<Record>> = None;
-            for record in kept {
-                match &mut merged {
-                    None => merged = Some(Arc::clone(record)),
-                    Some(mine) if mine == record => {}
-                    Some(mine) => {
-                        // Kinds of one bucket are the same, so nothing is left out.
-                        let _ = Arc::make_mut(mine).merge(record);
-                    }
-                }
-            }
-            found.extend(merged.map(|record| (key.clone(), record)));
+            let kept = self.kept_of(key).filter_map(|hint| hint.durable.as_ref());
+            found.extend(merged(kept).map(|record| (key.clone(), record)));
         }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         found
     }
+
+    /// What is kept of one record, for each home.
+    fn kept_of(&self, key: &RecordKey) -> impl Iterator<Item = &Hint> {
+        self.kept.values().filter_map(|of_home| of_home.get(key))
+    }
+}
+
+/// What several hints of one record say together.
+fn merged<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Option<Arc<Record>> {
+    let mut merged: Option<Arc<Record>> = None;
+    for record in records {
+        match &mut merged {
+            None => merged = Some(Arc::clone(record)),
+            Some(mine) if mine == record => {}
+            Some(mine) => {
+                // Kinds of one bucket are the same, so nothing is left out.
+                let _ = Arc::make_mut(mine).merge(record);
+            }
+        }
+    }
+    merged
+}
+
+fn store(home: NodeId, key: RecordKey, record: Arc<Record>, since: Wall, site: &mut Site) -> Token {
+    let memory = HintMemory {
+        home,
+        key,
+        record,
+        since,
+    };
+    site.ask_store(StoreOp::PutMeta(Meta::Hint(Box::new(memory))))
 }
 
 fn weight(key: &RecordKey, record: &Record) -> usize {
@@ -412,7 +432,10 @@ fn weight(key: &RecordKey, record: &Record) -> usize {
 }
 
 fn answer(to: NodeId, op: Option<OpId>, attempt: u16, result: WriteResult, site: &mut Site) {
-    if let Some(op) = op {
+    let Some(op) = op else { return };
+    if to == site.id {
+        site.notify(op, Event::Wrote(to, attempt, result));
+    } else {
         site.send(&[to], Message::WriteReply(WriteReply { op, attempt, result }));
     }
 }

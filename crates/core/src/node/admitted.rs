@@ -4,7 +4,7 @@
 use super::Node;
 use crate::admission::AdmissionLimits;
 use crate::command::{Command, Request};
-use crate::coordinator::Origin;
+use crate::coordinator::{Origin, Place};
 use crate::id::RequestId;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::time::Time;
@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn let_in(&mut self) {
         while let Some(waiting) = self.admission.next(self.site.now.time) {
             let Waiting { id, command, deadline } = waiting;
-            self.begin(Origin::Client(id), command, deadline, false);
+            self.begin(Origin::Client(id), command, deadline, Place::Anywhere);
             self.settle();
         }
     }

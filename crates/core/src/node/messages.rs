@@ -6,13 +6,13 @@ use super::Node;
 use crate::boot::Verdict;
 use crate::bucket::StorageClass;
 use crate::command::Command;
-use crate::coordinator::{Event, Origin, validate};
+use crate::coordinator::validate::Plan;
+use crate::coordinator::{Event, Origin, Place, forward, put};
 use crate::effect::Notice;
 use crate::id::NodeId;
 use crate::limits::TIMEOUT_MS_MAX;
-use crate::message::{self, Envelope, Message, ReadAnswer, Refusal};
+use crate::message::{self, Envelope, Message, ReadAnswer, Refusal, WriteResult};
 use crate::mutants::{Mutant, active};
-use crate::outcome::{Cause, Failure};
 use crate::replica::Asker;
 use crate::storage::StoreOp;
 
@@ -78,6 +78,9 @@ impl Node {
             }
             Message::WriteReply(reply) => {
                 if !self.hints.on_reply(from, &reply, &mut self.site) {
+                    if matches!(reply.result, WriteResult::DiskFull | WriteResult::Failed) {
+                        self.entropy.on_refused(from, reply.op, &mut self.site);
+                    }
                     self.site
                         .notify(reply.op, Event::Wrote(from, reply.attempt, reply.result));
                 }
@@ -90,6 +93,7 @@ impl Node {
                 {
                     self.site.circuits.on_refused(from, op, self.site.now.time);
                     self.rebuild.on_refused(from, op);
+                    self.entropy.on_refused(from, op, &mut self.site);
                     self.site.notify(op, Event::Refused(from, refused.reason));
                 }
             }
@@ -217,27 +221,9 @@ impl Node {
             self.site.refuse(from, Some(forward.op), Refusal::Stranger);
             return;
         }
-        let refusal = match &forward.command {
-            Command::Put(put) => crate::coordinator::put::plan_of(put, &self.site),
-            Command::Update(update) => validate::plan(&update.target, &self.site),
-            Command::Get(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
-        }
-        .map(|plan| {
-            let is_home = plan.homes.iter().any(|home| home.node == self.site.id);
-            is_home.then(|| self.site.can_sign(&forward.command, &plan.homes))
-        });
-        let reason = match refusal {
-            Ok(None) => Some(Refusal::NotHome),
-            Ok(Some(true)) => None,
-            Ok(Some(false)) if self.site.health.full => Some(Refusal::DiskFull),
-            Ok(Some(false)) => Some(Refusal::CannotMint),
+        let place = if forward.stand_in { Place::StandIn } else { Place::Here };
+        let reason = match forward::plan_of(&forward.command, &self.site) {
+            Ok(plan) => self.reason_not_to_run(&forward.command, &plan, place),
             // Its checks fail: run it, so that the client is told which.
             Err(_) => None,
         };
@@ -248,6 +234,27 @@ impl Node {
         }
         let deadline_ms = u64::from(forward.deadline_ms.min(TIMEOUT_MS_MAX));
         let deadline = self.site.now.time.plus_ms(deadline_ms);
-        self.begin(Origin::Forwarder(from, forward.op), forward.command, deadline, true);
+        self.begin(Origin::Forwarder(from, forward.op), forward.command, deadline, place);
+    }
+
+    /// Why this node does not run a command that was forwarded to it as a home, or as a stand-in.
+    fn reason_not_to_run(&self, command: &Command, plan: &Plan, place: Place) -> Option<Refusal> {
+        let site = &self.site;
+        let (is_in_place, can_run) = match place {
+            Place::StandIn => (
+                put::may_be_signed_by_stand_in(command) && site.is_stand_in(&plan.key),
+                site.can_stand_in(command),
+            ),
+            Place::Here | Place::Anywhere => (
+                plan.homes.iter().any(|home| home.node == site.id),
+                site.can_sign(command, &plan.homes),
+            ),
+        };
+        match (is_in_place, can_run) {
+            (false, _) => Some(Refusal::NotHome),
+            (true, true) => None,
+            (true, false) if site.health.full => Some(Refusal::DiskFull),
+            (true, false) => Some(Refusal::CannotMint),
+        }
     }
 }

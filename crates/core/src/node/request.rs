@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::command::{self, Command, Request};
 use crate::coordinator::put_alone::{self, PutAlone};
-use crate::coordinator::{Operation, Origin};
+use crate::coordinator::{Operation, Origin, Place};
 use crate::effect::Outbox;
 use crate::id::RequestId;
 use crate::limits::{OPERATIONS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
@@ -37,7 +37,7 @@ impl Node {
             | Command::Import(_) => false,
         };
         if !is_begun {
-            self.begin(Origin::Client(id), command, deadline, false);
+            self.begin(Origin::Client(id), command, deadline, Place::Anywhere);
         }
         self.leave(out);
     }

@@ -448,11 +448,8 @@ impl Replica {
     }
 
     fn on_committed(&mut self, commit: CommitId, id: JobId, reply: &StoreReply, site: &mut Site) {
-        if matches!(reply, StoreReply::Failed(_)) && !site.out_of_service {
-            // What the disk holds of this commit is unknown; a dot that it signed must not be signed again.
-            site.out_of_service = true;
-            site.new_life("a commit failed");
-            site.notice(Notice::StoreOutOfService);
+        if matches!(reply, StoreReply::Failed(_)) {
+            site.on_commit_failed();
         }
         self.unanswered.remove(&commit);
         site.trees.on_answered(commit, !site.out_of_service);

@@ -10,6 +10,7 @@ use crate::causality::Stamp;
 use crate::change::{self, Change, Changed, Put, Signed};
 use crate::id::OpId;
 use crate::key::RecordKey;
+use crate::life::Lineage;
 use crate::message::WriteResult;
 use crate::replica::held::Current;
 use crate::replica::service::{Asker, Replica};
@@ -75,7 +76,7 @@ impl Replica {
         let Changed::New {
             record,
             signed: Signed::Stamp(stamp),
-        } = change::signed(put, current.as_ref(), site)
+        } = change::signed(put, current.as_ref(), Lineage::Record, site)
         else {
             unreachable!("a put without a request id is new, and a register's signature is a stamp")
         };

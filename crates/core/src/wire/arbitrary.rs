@@ -309,13 +309,14 @@ fn message() -> impl Strategy<Value = Message> {
             attempt,
             result
         })),
-        (op(), command(), any::<u32>(), any::<u64>(), any::<bool>()).prop_map(
-            |(op, command, deadline_ms, session, retry)| Message::Forward(Forward {
+        (op(), command(), any::<u32>(), any::<u64>(), any::<(bool, bool)>()).prop_map(
+            |(op, command, deadline_ms, session, (retry, stand_in))| Message::Forward(Forward {
                 op,
                 command,
                 deadline_ms,
                 session,
-                retry
+                retry,
+                stand_in
             })
         ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),

@@ -59,6 +59,7 @@ pub(super) fn pack(forward: &Forward) -> Result<v1::Forward, EncodeError> {
         deadline_ms: forward.deadline_ms,
         session: forward.session,
         is_retry: forward.retry,
+        is_for_stand_in: forward.stand_in,
         target: Some(v1::Target {
             bucket: target.bucket.0,
             key: target.key.clone(),

@@ -81,6 +81,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             deadline_ms: forward.deadline_ms,
             session: forward.session,
             retry: forward.is_retry,
+            stand_in: forward.is_for_stand_in,
             command: command::unpack(*forward)?,
         }),
         v1::Body::ForwardReply(reply) => Message::ForwardReply(ForwardReply {

@@ -251,6 +251,7 @@ fn commands_that_run_where_they_were_received_are_not_sent() {
         deadline_ms: 1,
         session: 2,
         retry: false,
+        stand_in: false,
     };
     let reply = ForwardReply {
         op: OpId(1),

@@ -172,6 +172,8 @@ pub(super) struct Forward {
     pub(super) options: Option<Options>,
     #[prost(fixed64, tag = "6")]
     pub(super) session: u64,
+    #[prost(bool, tag = "7")]
+    pub(super) is_for_stand_in: bool,
     #[prost(oneof = "Command", tags = "10, 11")]
     pub(super) command: Option<Command>,
 }

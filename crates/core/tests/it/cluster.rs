@@ -13,7 +13,7 @@ use torc_core::key::RecordKey;
 use torc_core::message::{Envelope, Message};
 use torc_core::node::{Node, NodeConfig};
 use torc_core::outcome::{Found, Outcome};
-use torc_core::ring::{Member, Ring};
+use torc_core::ring::{Member, Ring, partition_of, placement_hash};
 use torc_core::storage::{AtHand, BootState, Page, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
@@ -73,6 +73,8 @@ pub struct Cluster {
     pub repeats: bool,
     /// What these answer to reads and writes is lost, though they are connected and live.
     pub silent: Vec<NodeId>,
+    /// The stores of these take nothing.
+    pub failing: Vec<NodeId>,
     ring: Arc<Ring>,
     catalog: Arc<Catalog>,
     now: Now,
@@ -109,6 +111,7 @@ impl Cluster {
             down: Vec::new(),
             repeats: false,
             silent: Vec::new(),
+            failing: Vec::new(),
             ring: Arc::clone(&ring),
             catalog: Arc::clone(&catalog),
             now,
@@ -157,6 +160,19 @@ impl Cluster {
             }
             self.deliver();
         }
+    }
+
+    /// The homes of a key, in order, and the nodes that may stand in for them.
+    pub fn preference_list(&self, bucket: BucketId, key: &str) -> (Vec<NodeId>, Vec<NodeId>) {
+        let bucket = self.catalog.bucket(bucket).expect("a bucket");
+        let hash = placement_hash(&bucket.name, key.as_bytes());
+        let list = self
+            .ring
+            .preference_list(partition_of(hash, self.ring.partitions()), bucket.n);
+        (
+            list.homes.iter().map(|home| home.node).collect(),
+            list.fallbacks.to_vec(),
+        )
     }
 
     pub fn cut(&mut self, node: NodeId) {
@@ -344,6 +360,7 @@ impl Cluster {
                 }
                 StoreReply::Page(page)
             }
+            StoreOp::Commit { .. } if self.failing.contains(&id) => StoreReply::Failed(StoreError::OutOfService),
             StoreOp::Commit { writes, .. } => {
                 for write in writes {
                     disk.damaged.remove(&write.key);

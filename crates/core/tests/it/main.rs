@@ -1,9 +1,11 @@
 //! Stories told with a few whole nodes whose messages and disks are perfect and instant: the core's logic without the
 //! simulator's weather.
 
+mod anti_entropy;
 mod at_once;
 mod boots;
 mod cluster;
 mod damage;
 mod overload;
+mod stand_ins;
 mod stories;

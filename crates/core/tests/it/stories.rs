@@ -13,7 +13,7 @@ use torc_core::time::{Hlc, Wall};
 
 use crate::cluster::{Cluster, DEFAULT, REDIS, get, put, target};
 
-fn values(found: &Found) -> Vec<String> {
+pub fn values(found: &Found) -> Vec<String> {
     let mut values: Vec<String> = found
         .siblings
         .iter()

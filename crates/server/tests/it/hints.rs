@@ -98,6 +98,55 @@ fn with_two_of_three_homes_dead_writes_go_on_and_reach_them_when_they_return() {
 }
 
 #[test]
+fn with_all_homes_dead_the_others_sign_and_hand_over() {
+    let mut cluster = of_five();
+    let (homes, others) = homes(&cluster);
+    for &home in &homes {
+        cluster[home].kill();
+    }
+    eventually("all three are known to be away", Duration::from_secs(30), || {
+        let mut puts = others.iter().map(|&node| cluster[node].ask("PUT", KEY, &[], b"tea"));
+        puts.all(|put| put.status == 204)
+    });
+    let got = cluster[others[0]].get(&format!("{KEY}?r=2"));
+    assert!(matches!(got.status, 200 | 300), "{}", got.text());
+    let seen = [("Torc-Context", got.context())];
+    let put = cluster[others[1]].ask("PUT", KEY, &seen, b"milk").expect(204);
+    assert_eq!(
+        (put.header("torc-sloppy"), put.header("torc-answered")),
+        (Some("true"), Some("2/3"))
+    );
+    let strict = cluster[others[0]]
+        .ask("PUT", &format!("{KEY}?strict=true"), &[], b"no")
+        .expect(503);
+    assert_eq!(strict.json()["outcome"], "not_applied");
+
+    // What is signed survives its keepers, too.
+    for &node in &others {
+        cluster[node].kill();
+        cluster[node].start();
+    }
+    for &home in &homes {
+        cluster[home].start();
+    }
+    cluster.await_ready();
+    let waited = torc_with(
+        &cluster,
+        others[0],
+        &["cluster", "wait", "--hints", "--timeout", "60"],
+        b"",
+    );
+    assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+    let held = checksums(&cluster, others[0]);
+    assert!(
+        held.len() == 3 && held.iter().all(|sum| sum.is_string() && *sum == held[0]),
+        "{held:?}"
+    );
+    let got = cluster[homes[0]].get(&format!("{KEY}?r=3&strict=true")).expect(200);
+    assert_eq!((got.text().as_str(), got.header("torc-sloppy")), ("milk", None));
+}
+
+#[test]
 fn paused_hints_wait_until_a_run_is_asked_for() {
     let mut cluster = of_five();
     let (homes, others) = homes(&cluster);

@@ -58,6 +58,8 @@ pub struct Batch {
     pub changed: Vec<Changed>,
     /// Records that are no more, as they were.
     pub removed: Vec<(RecordKey, Arc<Record>)>,
+    /// What is kept for others, as it was for the same home and as it is.
+    pub kept: Vec<Changed>,
     /// What is not kept for others any more.
     pub delivered: Vec<HintMemory>,
     /// Commits that are answered now.
@@ -487,7 +489,12 @@ impl Disk {
         match entry {
             Entry::Writes(writes) => self.apply_writes(writes, batch),
             Entry::Meta(Meta::Hint(hint)) => {
-                self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
+                let before = self.hints.insert((hint.home, hint.key.clone()), (**hint).clone());
+                batch.kept.push(Changed {
+                    key: hint.key.clone(),
+                    before: before.map(|before| before.record),
+                    after: Arc::clone(&hint.record),
+                });
             }
             Entry::Meta(Meta::Delivered(home, key)) => {
                 let name = (*home, key.clone());

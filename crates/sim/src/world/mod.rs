@@ -85,6 +85,8 @@ pub enum Happening {
     HungUp(RequestId),
     /// A record changed in a store.
     Applied(usize, Changed),
+    /// A host keeps a record for another.
+    Kept(usize, Changed),
     /// A record is no more in a store, as it was.
     Removed(usize, RecordKey, Arc<Record>),
     /// A host does not keep this for another any more.
@@ -427,6 +429,9 @@ impl World {
         }
         for (key, record) in batch.removed {
             self.happenings.push(Happening::Removed(host, key, record));
+        }
+        for changed in batch.kept {
+            self.happenings.push(Happening::Kept(host, changed));
         }
         for hint in batch.delivered {
             self.happenings.push(Happening::Delivered(host, hint));

@@ -136,6 +136,11 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             stats.hints_kept,
         ),
         (
+            "torc_hints_signed",
+            "Puts signed here in the place of a home, since no home could",
+            stats.hints_signed,
+        ),
+        (
             "torc_hints_refused",
             "Writes that this node had no room to keep for a home",
             stats.hints_refused,

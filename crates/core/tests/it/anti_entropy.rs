@@ -1,0 +1,37 @@
+//! Comparisons of homes that do not go as they should.
+
+use crate::cluster::{Cluster, DEFAULT};
+
+const KEYS: usize = 300;
+
+/// A home whose store takes nothing was sent everything that it lacks, again in every round.
+#[test]
+fn a_home_that_takes_nothing_is_not_sent_everything_that_it_lacks() {
+    let mut cluster = Cluster::new(3);
+    let [a, b, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.cut(c);
+    for number in 0..KEYS {
+        cluster.put(a, DEFAULT, &format!("k{number}"), "v", None);
+    }
+    cluster.failing.push(c);
+    cluster.mend();
+    cluster.run_for_ms(30_000);
+    let sent = [a, b].map(|node| cluster.nodes[&node].stats().entropy_keys_repaired);
+    assert!(sent.iter().sum::<u64>() > 0, "they did compare");
+    assert!(sent.iter().sum::<u64>() < KEYS as u64 / 4, "{sent:?}");
+    cluster.failing.clear();
+    let boot = torc_core::storage::BootState {
+        incarnation: 2,
+        lineage: vec![102, 103],
+        ..Default::default()
+    };
+    cluster.cut(c);
+    cluster.restart(c, boot);
+    cluster.mend();
+    cluster.run_for_ms(60_000);
+    assert_eq!(
+        cluster.disks[&c].records.len(),
+        KEYS,
+        "once it takes them they are sent"
+    );
+}
