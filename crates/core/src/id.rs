@@ -45,6 +45,9 @@ pub struct OpId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Token(pub u64);
 
+/// A commit of this node: they are numbered in the order in which they were asked for, which is the order in which they become durable.
+pub type CommitId = u64;
+
 /// One life of one node's memory: 64 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Life(pub u64);

@@ -18,10 +18,9 @@ use crate::causality::codec::record_hash;
 use crate::entropy::checkpoint;
 use crate::entropy::talk::Group;
 use crate::entropy::tree::{Tree, end_of_bucket, leaf_of, names_of_leaf};
-use crate::id::{BucketId, NodeId, PartitionId};
+use crate::id::{BucketId, CommitId, NodeId, PartitionId};
 use crate::key::RecordKey;
 use crate::mutants::{Mutant, active};
-use crate::replica::held::CommitId;
 use crate::ring::Ring;
 use crate::storage::{Page, Range};
 

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::causality::Record;
+pub use crate::id::CommitId;
 use crate::key::RecordKey;
 use crate::map::FastMap;
 
 /// A write or read of the replica that waits for something.
 pub type JobId = u64;
-
-/// Commits are numbered in the order in which they were asked for, which is the order in which they become durable.
-pub type CommitId = u64;
 
 /// What is known of a held record.
 #[derive(Clone, Debug)]
