@@ -294,7 +294,7 @@ impl<'a> Nodes<'a> {
     }
 
     fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        self.metric("torc_cpu_seconds")
+        self.metric("torc_cpu_seconds_total")
     }
 
     /// A metric, of all nodes together.

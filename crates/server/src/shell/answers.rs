@@ -20,11 +20,10 @@ use torc_frontends::http::{
 use torc_store::Budget;
 
 use super::engine::Engine;
+use super::exposition::TEXT_TYPE;
 
 use super::notices::name;
 use super::{Shell, faults, metrics};
-
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The answer to a request that needs no other node.
 pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply {
@@ -36,7 +35,7 @@ pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply
         NodeRequest::Status => HttpReply::document(&status(shell)),
         NodeRequest::Healthz => HttpReply::healthy(),
         NodeRequest::Readyz => HttpReply::readiness(readiness(shell)),
-        NodeRequest::Metrics => HttpReply::text(METRICS_TYPE, metrics::text(shell)),
+        NodeRequest::Metrics => HttpReply::text(TEXT_TYPE, metrics::text(shell)),
         NodeRequest::ShowPace(work) => pace(shell, work),
         NodeRequest::SetPace(work, change) => {
             shell.engine.borrow_mut().control(work, change);
@@ -305,7 +304,7 @@ fn warnings(shell: &Shell) -> Vec<String> {
     let effective = shell.ring.effective_n(copies);
     if effective < copies {
         warnings.push(format!(
-            "{effective} nodes for buckets of {copies} copies: each record has {effective}"
+            "fewer nodes than copies: buckets ask for {copies} copies of a record, and there is room for {effective}"
         ));
     }
     if !shell.faults.borrow().is_healed() {

@@ -1,13 +1,14 @@
-//! Families of metrics as plain values, and their Prometheus text.
+//! Families of metrics as plain values, and their text in Prometheus's own format, version 0.0.4.
+//!
+//! That format and not OpenMetrics: every scraper reads it, whatever it asks for, and a counter's type stands under the
+//! name that its samples have.
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use std::fmt::Write;
 
-/// What a label says, by its name. Values are names of nodes, buckets and operations, which need no escapes.
+/// The content type of [`Exposition::text`].
+pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a label says, by its name.
 pub type Labels = Vec<(&'static str, String)>;
 
 /// One series of a histogram.
@@ -23,6 +24,8 @@ pub struct Histogram {
 #[derive(Clone, Debug)]
 enum Series {
     Counter(Vec<(Labels, u64)>),
+    /// A counter of something that is no whole number.
+    CounterOf(f64),
     Gauge(Vec<(Labels, f64)>),
     Histogram(Vec<(Labels, Histogram)>),
 }
@@ -52,6 +55,12 @@ impl Exposition {
         self.families.push(Family { name, help, series });
     }
 
+    /// A counter without labels whose unit has parts, such as seconds.
+    pub fn counter_of(&mut self, name: &'static str, help: &'static str, value: f64) {
+        let series = Series::CounterOf(value);
+        self.families.push(Family { name, help, series });
+    }
+
     /// A gauge without labels.
     pub fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
         self.gauges(name, help, vec![(Vec::new(), value)]);
@@ -69,63 +78,88 @@ impl Exposition {
         self.families.push(Family { name, help, series });
     }
 
-    /// The text that Prometheus scrapes.
-    pub fn text(self) -> String {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(self));
+    /// The text that Prometheus scrapes. A family without series is named all the same, so that it can be looked up.
+    pub fn text(&self) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String grows");
+        for family in &self.families {
+            family.write(&mut text);
+        }
         text
     }
 }
 
-impl Collector for Exposition {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for family in &self.families {
-            let kind = match family.series {
-                Series::Counter(_) => MetricType::Counter,
-                Series::Gauge(_) => MetricType::Gauge,
-                Series::Histogram(_) => MetricType::Histogram,
-            };
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
-            match &family.series {
-                Series::Counter(series) => {
-                    for (labels, value) in series.iter().filter(|series| !series.0.is_empty()) {
-                        ConstCounter::new(*value).encode(metric.encode_family(labels)?)?;
-                    }
-                    if let [(labels, value)] = &series[..]
-                        && labels.is_empty()
-                    {
-                        ConstCounter::new(*value).encode(metric)?;
-                    }
+impl Family {
+    fn write(&self, text: &mut String) {
+        let (ending, kind) = match self.series {
+            Series::Counter(_) | Series::CounterOf(_) => ("_total", "counter"),
+            Series::Gauge(_) => ("", "gauge"),
+            Series::Histogram(_) => ("", "histogram"),
+        };
+        let name = format!("{}{ending}", self.name);
+        line(text, format_args!("# HELP {name} {}", self.help));
+        line(text, format_args!("# TYPE {name} {kind}"));
+        match &self.series {
+            Series::Counter(series) => {
+                for (labels, value) in series {
+                    line(text, format_args!("{name}{} {value}", braces(labels, None)));
                 }
-                Series::Gauge(series) => {
-                    for (labels, value) in series.iter().filter(|series| !series.0.is_empty()) {
-                        ConstGauge::new(*value).encode(metric.encode_family(labels)?)?;
-                    }
-                    if let [(labels, value)] = &series[..]
-                        && labels.is_empty()
-                    {
-                        ConstGauge::new(*value).encode(metric)?;
-                    }
+            }
+            Series::CounterOf(value) => line(text, format_args!("{name} {value}")),
+            Series::Gauge(series) => {
+                for (labels, value) in series {
+                    line(text, format_args!("{name}{} {value}", braces(labels, None)));
                 }
-                Series::Histogram(series) => {
-                    for (labels, histogram) in series {
-                        let count = histogram.buckets.iter().map(|bucket| bucket.1).sum();
-                        let (sum, buckets) = (histogram.sum, &histogram.buckets[..]);
-                        if labels.is_empty() {
-                            metric.encode_histogram::<NoLabelSet>(sum, count, buckets, None)?;
-                        } else {
-                            metric
-                                .encode_family(labels)?
-                                .encode_histogram::<NoLabelSet>(sum, count, buckets, None)?;
-                        }
-                    }
+            }
+            Series::Histogram(series) => {
+                for (labels, histogram) in series {
+                    histogram.write(&name, labels, text);
                 }
             }
         }
-        Ok(())
     }
+}
+
+impl Histogram {
+    fn write(&self, name: &str, labels: &Labels, text: &mut String) {
+        let mut count = 0;
+        for (bound, in_bucket) in &self.buckets {
+            count += in_bucket;
+            let bound = if bound.is_finite() {
+                bound.to_string()
+            } else {
+                "+Inf".to_owned()
+            };
+            line(
+                text,
+                format_args!("{name}_bucket{} {count}", braces(labels, Some(&bound))),
+            );
+        }
+        line(text, format_args!("{name}_sum{} {}", braces(labels, None), self.sum));
+        line(text, format_args!("{name}_count{} {count}", braces(labels, None)));
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    text.write_fmt(content).expect("a String grows");
+    text.push('\n');
+}
+
+/// `{name="value",…}`, with the upper bound of a bucket; nothing at all for no labels.
+fn braces(labels: &Labels, bound: Option<&str>) -> String {
+    let bound = bound.map(|bound| ("le", bound));
+    let labels = labels.iter().map(|(name, value)| (*name, value.as_str())).chain(bound);
+    let parts: Vec<String> = labels
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("{{{}}}", parts.join(","))
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -133,24 +167,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_has_each_series_with_its_labels() {
+    fn the_text_has_each_series_with_its_labels_under_its_type() {
         let mut exposition = Exposition::default();
         exposition.counters("torc_things", "Things", vec![(vec![("kind", "a".into())], 3)]);
+        exposition.counter_of("torc_cpu_seconds", "Time", 0.25);
         exposition.gauge("torc_level", "Level", 1.5);
+        exposition.gauges("torc_parts", "Parts", Vec::new());
         let histogram = Histogram {
             buckets: vec![(0.1, 2), (f64::INFINITY, 1)],
             sum: 4.0,
         };
-        exposition.histograms("torc_took_seconds", "Took", vec![(Vec::new(), histogram)]);
+        exposition.histograms(
+            "torc_took_seconds",
+            "Took",
+            vec![(vec![("operation", "get".into())], histogram)],
+        );
+        let expected = "\
+# HELP torc_things_total Things
+# TYPE torc_things_total counter
+torc_things_total{kind=\"a\"} 3
+# HELP torc_cpu_seconds_total Time
+# TYPE torc_cpu_seconds_total counter
+torc_cpu_seconds_total 0.25
+# HELP torc_level Level
+# TYPE torc_level gauge
+torc_level 1.5
+# HELP torc_parts Parts
+# TYPE torc_parts gauge
+# HELP torc_took_seconds Took
+# TYPE torc_took_seconds histogram
+torc_took_seconds_bucket{operation=\"get\",le=\"0.1\"} 2
+torc_took_seconds_bucket{operation=\"get\",le=\"+Inf\"} 3
+torc_took_seconds_sum{operation=\"get\"} 4
+torc_took_seconds_count{operation=\"get\"} 3
+";
+        assert_eq!(exposition.text(), expected);
+    }
+
+    #[test]
+    fn a_label_of_any_characters_stays_one_label() {
+        let mut exposition = Exposition::default();
+        exposition.gauges("torc_level", "Level", vec![(vec![("of", "a\"b\\c\nd".into())], 1.0)]);
         let text = exposition.text();
-        for line in [
-            "torc_things_total{kind=\"a\"} 3",
-            "torc_level 1.5",
-            "torc_took_seconds_bucket{le=\"0.1\"} 2",
-            "torc_took_seconds_bucket{le=\"+Inf\"} 3",
-            "torc_took_seconds_count 3",
-        ] {
-            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
-        }
+        assert!(text.ends_with("torc_level{of=\"a\\\"b\\\\c\\nd\"} 1\n"), "{text}");
     }
 }

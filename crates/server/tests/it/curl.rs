@@ -243,6 +243,10 @@ fn the_cluster_its_buckets_and_each_node_tell_about_themselves() {
     assert_eq!(curl(one, &[], "/healthz").expect(200).json()["status"], "ok");
     assert_eq!(curl(one, &[], "/readyz").expect(200).json()["status"], "ready");
     let metrics = curl(one, &[], "/metrics").expect(200);
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
     let samples = metrics
         .body
         .lines()

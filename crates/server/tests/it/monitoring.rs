@@ -16,8 +16,8 @@ fn metrics_of(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         if let Some(family) = line.strip_prefix("# TYPE ") {
             let (name, kind) = family.split_once(' ').expect("a name and a kind");
             let endings: &[&str] = match kind {
-                "counter" => &["_total"],
-                "gauge" => &[""],
+                "counter" if !name.ends_with("_total") => panic!("{name} counts and does not end so"),
+                "counter" | "gauge" => &[""],
                 "histogram" => &["_bucket", "_count", "_sum"],
                 other => panic!("{name} is a {other}"),
             };

@@ -164,7 +164,7 @@ fn content(content: Content) -> Value {
         Content::Raw => json!({ "*/*": {} }),
         Content::RawOr(name) => json!({ "*/*": {}, "application/json": json_of(name) }),
         Content::Json(name) => json!({ "application/json": json_of(name) }),
-        Content::Text => json!({ "text/*": text, "application/openmetrics-text": text }),
+        Content::Text => json!({ "text/*": text }),
     }
 }
 

@@ -355,7 +355,7 @@ fn process(shell: &Shell, exposition: &mut Exposition) {
         "Resident memory of this process",
         super::facts::resident_bytes() as f64,
     );
-    exposition.gauge(
+    exposition.counter_of(
         "torc_cpu_seconds",
         "CPU time of this process, user and system",
         super::facts::cpu_seconds(),
