@@ -38,12 +38,18 @@ fn main() -> ExitCode {
     let Torc { common, task } = Torc::parse();
     let result = match task {
         Task::Dev(args) => dev::run(&args),
-        Task::Serve(args) => serve::run(&args),
+        Task::Serve(args) => serve::run(&args, common.json),
         Task::Bench(args) => bench::run(args),
         Task::Client(command) => cli::run(command, &common),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("torc: {error:#}");
+        let message = format!("{error:#}");
+        if common.json {
+            let error = serde_json::json!({"error": "failed", "message": message, "outcome": "not_applied"});
+            eprintln!("{error}");
+        } else {
+            eprintln!("torc: {message}");
+        }
         ExitCode::FAILURE
     })
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
-use crate::config::{Config, Layers};
+use crate::config::{Config, Layers, Problems};
 use crate::{logging, shell};
 
 /// When the data directory is set aside, so that its copies are rebuilt.
@@ -110,25 +111,39 @@ impl ServeArgs {
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ServeArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     if args.join.is_some() {
         anyhow::bail!("--join is not in this version; list the nodes as [[members]] in the configuration of each");
     }
     let config = Config::load(args.config.as_deref(), |layers| args.lay_over(layers));
     if args.check {
-        return Ok(match config {
-            Ok(_) => {
-                println!("the configuration is sound");
-                ExitCode::SUCCESS
-            }
-            Err(problems) => {
-                eprintln!("{problems}");
-                ExitCode::FAILURE
-            }
-        });
+        let problems = config.err();
+        return Ok(report(problems.as_ref(), as_json));
     }
     let config = config?;
     std::fs::create_dir_all(&config.dir)?;
     logging::start(config.log, &config.log_level, &config.dir)?;
     shell::serve(config, args.exit_with_parent, args.rebuild)
+}
+
+/// What `--check` found: all of it at once.
+fn report(problems: Option<&Problems>, as_json: bool) -> ExitCode {
+    match (problems, as_json) {
+        (None, false) => println!("the configuration is sound"),
+        (None, true) => println!("{}", json!({ "problems": [] })),
+        (Some(problems), false) => eprintln!("{problems}"),
+        (Some(Problems(problems)), true) => {
+            let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let message = format!("the configuration has {} problems", told.len());
+            let error = json!({
+                "error": "bad_configuration", "message": message, "outcome": "not_applied", "problems": told,
+            });
+            eprintln!("{error}");
+        }
+    }
+    if problems.is_some() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

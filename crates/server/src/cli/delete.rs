@@ -1,7 +1,7 @@
 //! `torc delete`: deletes what a key holds.
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::Method;
 
 use super::failure::{Failure, Intent};
@@ -10,6 +10,7 @@ use super::{Session, Sureness, percent, record_path};
 
 /// `torc delete`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("seen").args(["context", "blind"]))]
 pub struct DeleteArgs {
     /// The bucket
     pub bucket: String,
@@ -27,8 +28,8 @@ pub struct DeleteArgs {
     /// Leave a tombstone beside whatever is there
     #[arg(long)]
     pub blind: bool,
-    /// Makes a retry safe
-    #[arg(long, value_name = "ID")]
+    /// Makes a retry safe, as for put: needs --context or --blind
+    #[arg(long, value_name = "ID", requires = "seen")]
     pub request_id: Option<String>,
     #[command(flatten)]
     pub sureness: Sureness,

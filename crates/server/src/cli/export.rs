@@ -12,7 +12,7 @@ use torc_core::causality::{Payload, Record, codec};
 
 use super::failure::{Failure, Intent};
 use super::progress::Progress;
-use super::{Session, percent};
+use super::{Session, percent, print_line};
 
 const PAGE_ITEMS: u64 = 1_000;
 
@@ -52,7 +52,15 @@ pub fn run(args: &ExportArgs, session: &mut Session) -> Result<(), Failure> {
         }
     }
     out.flush().map_err(unwritable)?;
-    progress.finish();
+    let records = progress.finish(session.json);
+    if session.json {
+        let summary = json!({ "records": records }).to_string();
+        // Standard output is the export unless a file is.
+        match args.output {
+            Some(_) => print_line(&summary),
+            None => eprintln!("{summary}"),
+        }
+    }
     Ok(())
 }
 

@@ -7,11 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::{Failure, Intent};
 use super::progress::Progress;
-use super::{Session, percent};
+use super::{Session, percent, print_line};
 
 /// `torc import`.
 #[derive(Debug, Args)]
@@ -46,7 +46,10 @@ pub fn run(args: &ImportArgs, session: &mut Session) -> Result<(), Failure> {
         import(&bucket, &line, args.w.as_ref(), session).map_err(|failure| at_line(failure, index + 1))?;
         progress.add(line.len() as u64 + 1);
     }
-    progress.finish();
+    let records = progress.finish(session.json);
+    if session.json {
+        print_line(&json!({ "records": records }).to_string());
+    }
     Ok(())
 }
 

@@ -24,6 +24,12 @@ pub struct ListArgs {
     /// Stop after so many
     #[arg(long)]
     pub limit: Option<u64>,
+    /// Answers to wait for: a number or a name such as quorum
+    #[arg(long)]
+    pub r: Option<String>,
+    /// eventual, quorum or strong
+    #[arg(long, conflicts_with = "r")]
+    pub consistency: Option<String>,
     #[command(flatten)]
     pub sureness: Sureness,
 }
@@ -36,24 +42,18 @@ pub fn run(args: &ListArgs, session: &mut Session) -> Result<(), Failure> {
     let mut gathered = Vec::new();
     while left > 0 {
         let [strict, timeout] = args.sureness.pairs();
-        let limit = ("limit", Some(left.min(PAGE_ITEMS).to_string()));
-        let target = match &args.key {
-            Some(key) => {
-                let pairs = [
-                    ("key", Some(key.clone())),
-                    ("prefix", args.prefix.clone()),
-                    ("start", start.clone()),
-                    limit,
-                    strict,
-                    timeout,
-                ];
-                format!("/v1/kv/{bucket}{}", percent::query(&pairs))
-            }
-            None => format!(
-                "/v1/keys/{bucket}{}",
-                percent::query(&[("start", start.clone()), limit, strict, timeout])
-            ),
-        };
+        let pairs = [
+            ("key", args.key.clone()),
+            ("prefix", args.prefix.clone()),
+            ("start", start.clone()),
+            ("limit", Some(left.min(PAGE_ITEMS).to_string())),
+            ("r", args.r.clone()),
+            ("consistency", args.consistency.clone()),
+            strict,
+            timeout,
+        ];
+        let what = if args.key.is_some() { "kv" } else { "keys" };
+        let target = format!("/v1/{what}/{bucket}{}", percent::query(&pairs));
         let page = session.json_of(&target)?;
         let items = page["items"].as_array().cloned().unwrap_or_default();
         left = left.saturating_sub(items.len() as u64);

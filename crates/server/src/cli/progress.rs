@@ -65,12 +65,15 @@ impl Progress {
         }
     }
 
-    /// All is done.
-    pub fn finish(self) {
+    /// All is done: a last line, unless the command says it in JSON. Gives back how many records it was.
+    pub fn finish(self, json: bool) -> u64 {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{}", self.text());
+        if !json {
+            eprintln!("{}", self.text());
+        }
+        self.records
     }
 
     fn text(&self) -> String {

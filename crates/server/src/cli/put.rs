@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::Method;
 use serde_json::json;
 
@@ -12,6 +12,7 @@ use super::{Answer, Session, Sureness, percent, print_line, record_path};
 
 /// `torc put`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("seen").args(["context", "blind"]))]
 pub struct PutArgs {
     /// The bucket
     pub bucket: String,
@@ -38,8 +39,9 @@ pub struct PutArgs {
     /// Replace nothing: in a bucket with siblings the value stands beside what is there
     #[arg(long)]
     pub blind: bool,
-    /// Makes a retry safe: the same id within ten minutes is answered, not applied again
-    #[arg(long, value_name = "ID")]
+    /// Makes a retry safe: the same write with this id is answered within ten minutes, not applied again. A retry is the
+    /// same only if it replaces the same: needs --context or --blind
+    #[arg(long, value_name = "ID", requires = "seen")]
     pub request_id: Option<String>,
     #[command(flatten)]
     pub sureness: Sureness,

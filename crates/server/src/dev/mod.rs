@@ -16,7 +16,7 @@ use supervisor::Supervisor;
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// How many nodes [default: 3, or as many as --dir holds]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(plan::NODES_MAX)))]
     pub nodes: Option<u16>,
 
     /// Where the nodes keep their data; kept at the end and found again [default: a temporary directory, removed at the end]

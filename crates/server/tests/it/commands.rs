@@ -55,12 +55,68 @@ fn siblings_are_shown_and_a_put_merges_them() {
     assert_eq!(inspected["homes"].as_array().map(Vec::len), Some(3), "{inspected}");
 }
 
+/// `put` fetches the key's context unless told otherwise, so a retry without one was another write: refused as
+/// `request_id_reused` although nothing was changed in it.
+#[test]
+fn a_retry_with_a_request_id_says_what_it_replaces_and_is_applied_once() {
+    let cluster = Cluster::start(&Settings::default());
+    let put = |more: &[&str]| {
+        let words = [
+            &["put", "default", "k", "v", "--request-id", "order-1", "--json"][..],
+            more,
+        ];
+        torc(&cluster, &words.concat())
+    };
+    assert_eq!(put(&[]).status.code(), Some(2), "it would not be the same write again");
+    let first = done(&put(&["--blind"]));
+    assert_eq!(done(&put(&["--blind"])), first);
+    let told: Value = serde_json::from_str(&first).expect("JSON");
+    let context = told["context"].as_str().expect("a context");
+    let delete = ["delete", "default", "k", "--request-id", "order-2", "--json"];
+    assert_eq!(torc(&cluster, &delete).status.code(), Some(2));
+    let delete = [&delete[..], &["--context", context]].concat();
+    assert_eq!(done(&torc(&cluster, &delete)), done(&torc(&cluster, &delete)));
+}
+
+#[test]
+fn a_listing_takes_a_quorum() {
+    let cluster = Cluster::start(&Settings::default());
+    done(&torc(&cluster, &["put", "default", "k", "v", "--sort-key", "s"]));
+    for words in [&["list", "default"][..], &["list", "default", "k"]] {
+        let list = |more: &[&str]| torc(&cluster, &[words, more].concat());
+        let all = done(&list(&[]));
+        for more in [&["--r", "all"][..], &["--consistency", "strong"]] {
+            assert_eq!(done(&list(more)), all);
+        }
+        assert_eq!(list(&["--r", "9"]).status.code(), Some(1), "more than there are copies");
+        assert_eq!(list(&["--r", "1", "--consistency", "quorum"]).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn long_work_answers_in_json() {
+    let cluster = Cluster::start(&Settings::default());
+    done(&torc(&cluster, &["put", "default", "k", "v"]));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let file = folder.path().join("export.jsonl");
+    let file = file.to_str().expect("a path of text");
+    for words in [
+        &["export", "default", "--json", "--output", file][..],
+        &["import", "default", "--json", file],
+    ] {
+        let told = torc(&cluster, words);
+        assert_eq!((done(&told).as_str(), err(&told).as_str()), ("{\"records\":1}\n", ""));
+    }
+}
+
 #[test]
 fn exit_codes_tell_refused_from_wrong_usage_from_unknown() {
     let mut cluster = Cluster::start(&Settings::default());
     let code = |words: &[&str]| torc(&cluster, words).status.code();
     assert_eq!(code(&["frobnicate"]), Some(2));
     assert_eq!(code(&["get", "default"]), Some(2));
+    assert_eq!(code(&["dev", "--nodes", "0"]), Some(2));
+    assert_eq!(code(&["dev", "--nodes", "65"]), Some(2));
     assert_eq!(code(&["get", "no-such-bucket", "k"]), Some(1));
     assert_eq!(code(&["lock", "acquire", "x"]), Some(1));
     assert_eq!(code(&["put", "strong", "k", "v"]), Some(1));
@@ -123,23 +179,29 @@ fn bucket_cluster_and_status_say_what_is_there() {
 fn serve_check_reports_every_problem_at_once_and_starts_nothing() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let file = folder.path().join("torc.toml");
-    let check = |text: &str| {
+    let check_with = |text: &str, flags: &[&str]| {
         std::fs::write(&file, text).expect("a file");
         let mut command = Command::new(TORC);
         let command = command
             .args(["serve", "--check", "--config"])
             .arg(&file)
+            .args(flags)
             .stdin(Stdio::null());
         command
             .env("TORC_DIR", folder.path().join("data"))
             .output()
             .expect("torc starts")
     };
+    let check = |text: &str| check_with(text, &[]);
     assert_eq!(check("name = \"n1\"\n").status.code(), Some(0));
     let wrong = check("nmae = \"n1\"\npartitions = 0\nmemory_max = \"lots\"\nhost = \"0.0.0.0\"\n");
     assert_eq!(wrong.status.code(), Some(1));
     for word in ["nmae", "partitions", "memory_max", "host"] {
         assert!(err(&wrong).contains(word), "{word} is not told: {}", err(&wrong));
     }
+    let wrong = check_with("nmae = \"n1\"\npartitions = 0\n", &["--json"]);
+    let error: Value = serde_json::from_str(&err(&wrong)).expect("an error object on stderr");
+    assert_eq!(error["error"], "bad_configuration", "{error}");
+    assert_eq!(error["problems"].as_array().map(Vec::len), Some(2), "{error}");
     assert!(!folder.path().join("data").exists(), "it started something");
 }
