@@ -128,11 +128,17 @@ impl Engine {
         self.bytes_in_flight += bytes;
         note_keys(&command, &mut self.hot_keys, self.now.time);
         let started = self.now.time;
+        let client_id = if let Command::Put(put) = &command {
+            put.request.clone()
+        } else {
+            None
+        };
         let id = self.waiters.insert(Waiting {
             waiter,
             operation,
             started,
             bytes,
+            client_id,
         });
         let request = Request { id, command };
         self.node.request(self.now, request, &mut self.store, &mut self.out);
@@ -291,7 +297,7 @@ impl Engine {
         let took_us = self.now.time.0.saturating_sub(waiting.started.0);
         self.measures.answered(waiting.operation, &outcome, took_us);
         if self.slow_us > 0 && took_us >= self.slow_us {
-            notices::slow(waiting.operation, took_us, &outcome);
+            notices::slow(request, &waiting, took_us, &outcome);
         }
         waiting.waiter.answer(outcome);
     }

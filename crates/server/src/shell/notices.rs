@@ -2,13 +2,14 @@
 
 use torc_core::effect::Notice;
 use torc_core::gossip::watch::Reason;
-use torc_core::id::NodeId;
+use torc_core::id::{ClientRequestId, NodeId, RequestId};
 use torc_core::liveness::Liveness;
 use torc_core::outcome::Outcome;
 use torc_core::ring::Ring;
 use torc_core::storage::StoreHealth;
 
-use super::measures::{Operation, Verdict};
+use super::measures::Verdict;
+use super::waiters::Waiting;
 
 /// Logs an event of the core.
 pub fn log(notice: &Notice, ring: &Ring) {
@@ -107,10 +108,12 @@ fn liveness(node: NodeId, from: Liveness, to: Liveness, reason: Reason, ring: &R
     }
 }
 
-/// Logs a request that took long.
-pub fn slow(operation: Operation, took_us: u64, outcome: &Outcome) {
+/// Logs a request that took long: under this node's number, and under the id that the client gave it.
+pub fn slow(request: RequestId, waiting: &Waiting, took_us: u64, outcome: &Outcome) {
     tracing::warn!(
-        operation = operation.name(),
+        request = request.0,
+        request_id = waiting.client_id.as_ref().map(ClientRequestId::as_str),
+        operation = waiting.operation.name(),
         took_ms = took_us / 1_000,
         outcome = Verdict::of(outcome).name(),
         "slow request"

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
-use torc_core::id::RequestId;
+use torc_core::id::{ClientRequestId, RequestId};
 use torc_core::outcome::Outcome;
 use torc_core::time::Time;
 use torc_frontends::resp::Ticket;
@@ -42,6 +42,8 @@ pub struct Waiting {
     pub started: Time,
     /// Its payload, counted against the limit of all requests in flight.
     pub bytes: usize,
+    /// What the client calls it, for the log.
+    pub client_id: Option<ClientRequestId>,
 }
 
 /// All requests in flight, by number.

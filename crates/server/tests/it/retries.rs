@@ -1,6 +1,6 @@
 //! Retries with a request id: answered as the first time, applied once, at any node and after a restart.
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, Settings};
 
 const ID: (&str, &str) = ("torc-request-id", "order-1");
 
@@ -55,4 +55,22 @@ fn an_id_stands_for_one_value_of_one_key() {
     assert_eq!(cluster[2].get("/v1/kv/default/b?r=3").expect(200).text(), "coffee");
     let nonsense = [("torc-request-id", "no spaces")];
     cluster[0].ask("PUT", "/v1/kv/default/c", &nonsense, b"v").expect(400);
+}
+
+#[test]
+fn the_log_names_a_slow_request_as_its_client_does() {
+    let cluster = Cluster::start(&Settings {
+        nodes: 1,
+        top: "slow_ms = 50",
+        ..Settings::default()
+    });
+    cluster[0].faults(r#"{"fsync":"slow","fsync_ms":100}"#);
+    cluster[0].ask("PUT", "/v1/kv/default/order", &[ID], b"tea").expect(204);
+    let log = cluster[0].log();
+    let line = log.lines().find(|line| line.contains("slow request"));
+    let line = line.unwrap_or_else(|| panic!("no slow request in the log:\n{log}"));
+    assert!(
+        line.contains("request_id=\"order-1\"") && line.contains("operation=\"put\""),
+        "{line}"
+    );
 }
