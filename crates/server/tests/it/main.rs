@@ -25,3 +25,4 @@ mod redis_clients;
 mod retries;
 mod time_to_live;
 mod vector_clocks;
+mod wiped;
