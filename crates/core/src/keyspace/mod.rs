@@ -85,6 +85,8 @@ pub enum ExpireIf {
     Later,
     /// LT: the new one is earlier.
     Earlier,
+    /// XX and LT: it has one, and the new one is earlier.
+    SomeEarlier,
 }
 
 /// A read-modify-write of one key.

@@ -272,6 +272,7 @@ impl Model {
                     ExpireIf::Some => self.expires_at.is_some(),
                     ExpireIf::Later => at.0 > current,
                     ExpireIf::Earlier => at.0 < current,
+                    ExpireIf::SomeEarlier => self.expires_at.is_some() && at.0 < current,
                 };
                 if self.content.is_none() || !holds {
                     return integer(0);
@@ -377,7 +378,8 @@ fn updates() -> impl Strategy<Value = Update> {
         Just(ExpireIf::None),
         Just(ExpireIf::Some),
         Just(ExpireIf::Later),
-        Just(ExpireIf::Earlier)
+        Just(ExpireIf::Earlier),
+        Just(ExpireIf::SomeEarlier)
     ];
     prop_oneof![
         2 => (values(), expiry_changes(), any::<bool>())

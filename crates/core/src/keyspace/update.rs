@@ -249,6 +249,7 @@ impl Key<'_> {
             ExpireIf::Some => current.is_some(),
             ExpireIf::Later => current.is_some_and(|current| at > current),
             ExpireIf::Earlier => current.is_none_or(|current| at < current),
+            ExpireIf::SomeEarlier => current.is_some_and(|current| at < current),
         };
         let done = self.exists && holds;
         if done {

@@ -109,6 +109,7 @@ fn update() -> impl Strategy<Value = Update> {
         ExpireIf::Some,
         ExpireIf::Later,
         ExpireIf::Earlier,
+        ExpireIf::SomeEarlier,
     ]);
     prop_oneof![
         (bytes(), expiry(), any::<bool>()).prop_map(|(value, expiry, return_old)| Update::Set {

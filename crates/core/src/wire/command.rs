@@ -287,6 +287,7 @@ fn pack_condition(condition: ExpireIf) -> u32 {
         ExpireIf::Some => 2,
         ExpireIf::Later => 3,
         ExpireIf::Earlier => 4,
+        ExpireIf::SomeEarlier => 5,
     }
 }
 
@@ -297,6 +298,7 @@ fn unpack_condition(code: u32) -> Result<ExpireIf, WireError> {
         2 => ExpireIf::Some,
         3 => ExpireIf::Later,
         4 => ExpireIf::Earlier,
+        5 => ExpireIf::SomeEarlier,
         _ => return Err(WireError::Malformed),
     })
 }

@@ -83,8 +83,6 @@ pub enum Answer {
     IfThere(i64),
     /// TTL and its kin.
     Ttl(TtlForm),
-    /// The update, if the key has an expiry (EXPIRE XX LT).
-    IfExpires(Box<Command>),
     /// DEL in a bucket with siblings: deletes what was found.
     DeleteFound(Target),
     /// HGET.
@@ -240,16 +238,6 @@ impl Answer {
             Self::Ttl(form) => {
                 let now = turn.host.now();
                 turn.reply.integer(walk::ttl(&view, form, now));
-            }
-            Self::IfExpires(command) => {
-                let (KeyView::String { expires_at, .. } | KeyView::Hash { expires_at, .. }) = view else {
-                    reply.integer(0);
-                    return Ok(Next::Done);
-                };
-                if expires_at.is_some() {
-                    return Ok(Next::Ask(*command, Self::Integer));
-                }
-                reply.integer(0);
             }
             Self::ViewedString(part) => match view {
                 KeyView::Absent => part.write(None, reply),

@@ -1,13 +1,17 @@
 //! CONFIG, for clients that will not do without: torc.toml is the configuration, and nothing of it changes here.
 
+use std::sync::Arc;
+
+use torc_core::bucket::{Bucket, Durability, StorageClass};
+
 use crate::resp::call::{Call, Plan};
 use crate::resp::glob;
 use crate::resp::refused::Refused;
 
 /// What CONFIG GET answers: what a Redis that behaves as this node does would say.
 const PARAMETERS: &[(&str, &str)] = &[
-    ("appendfsync", "always"),
-    ("appendonly", "yes"),
+    (APPENDFSYNC, "always"),
+    (APPENDONLY, "yes"),
     ("bind", ""),
     ("cluster-enabled", "no"),
     ("databases", "2"),
@@ -23,6 +27,9 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("tcp-keepalive", "0"),
     ("timeout", "0"),
 ];
+
+const APPENDFSYNC: &str = "appendfsync";
+const APPENDONLY: &str = "appendonly";
 
 /// What CONFIG SET takes without effect: how Redis lays its memory out, which is not how Torc does.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -63,15 +70,28 @@ fn read(call: &mut Call<'_>) {
         .map(|index| call.args.at(index).to_ascii_lowercase())
         .collect();
     let is_asked = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes()));
+    let bucket = call.bucket().ok().cloned();
     let found: Vec<_> = PARAMETERS.iter().filter(|parameter| is_asked(parameter.0)).collect();
     call.reply.map(found.len());
-    for (name, value) in found {
-        call.reply.bulk(name.as_bytes());
-        call.reply.bulk(value.as_bytes());
+    for parameter in found {
+        call.reply.bulk(parameter.0.as_bytes());
+        call.reply.bulk(value_of(parameter, bucket.as_ref()).as_bytes());
+    }
+}
+
+/// The parameter's value for a connection that uses this bucket.
+fn value_of(parameter: &(&'static str, &'static str), bucket: Option<&Arc<Bucket>>) -> &'static str {
+    let Some(bucket) = bucket else { return parameter.1 };
+    match (parameter.0, bucket.storage, bucket.durability) {
+        (APPENDFSYNC | APPENDONLY, StorageClass::Memory, _) => "no",
+        (APPENDFSYNC, StorageClass::Disk, Durability::Buffered) => "everysec",
+        (APPENDFSYNC, StorageClass::Disk, Durability::Synced) => "always",
+        _ => parameter.1,
     }
 }
 
 fn write(call: &mut Call<'_>) -> Result<(), Refused> {
+    let bucket = call.bucket().ok().cloned();
     for index in (2..call.args.len()).step_by(2) {
         let name = call.args.at(index).to_ascii_lowercase();
         let value = call.args.at(index + 1);
@@ -82,7 +102,10 @@ fn write(call: &mut Call<'_>) -> Result<(), Refused> {
         let shown = call.args.shown(index);
         match known {
             _ if has_no_effect => {}
-            Some(parameter) if parameter.1.as_bytes().eq_ignore_ascii_case(value) => {}
+            Some(parameter)
+                if value_of(parameter, bucket.as_ref())
+                    .as_bytes()
+                    .eq_ignore_ascii_case(value) => {}
             Some(_) => {
                 return Err(Refused::of(format!(
                     "ERR CONFIG SET failed (possibly related to argument '{shown}') - the node is configured by torc.toml"

@@ -178,17 +178,16 @@ fn expire_at(call: &mut Call<'_>, form: TimeForm) -> Result<Plan, Refused> {
         ExpireOptions { if_none: true, .. } => ExpireIf::None,
         // A key without an expiry is never later: XX says nothing more.
         ExpireOptions { if_later: true, .. } => ExpireIf::Later,
+        ExpireOptions {
+            if_earlier: true,
+            if_some: true,
+            ..
+        } => ExpireIf::SomeEarlier,
         ExpireOptions { if_earlier: true, .. } => ExpireIf::Earlier,
         ExpireOptions { if_some: true, .. } => ExpireIf::Some,
         ExpireOptions { .. } => ExpireIf::Always,
     };
-    let update = Update::Expire { at, condition };
-    if options.if_some && options.if_earlier {
-        let target = call.target(1)?;
-        let command = call.update_of(target, update);
-        return call.view(Want::Head, Answer::IfExpires(Box::new(command)));
-    }
-    call.update(update, Answer::Integer)
+    call.update(Update::Expire { at, condition }, Answer::Integer)
 }
 
 /// `PERSIST key`

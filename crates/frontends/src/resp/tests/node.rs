@@ -36,7 +36,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let catalog = Arc::new(Catalog::new(Bucket::initial()));
+        Self::of(Bucket::initial())
+    }
+
+    /// A node with these buckets.
+    pub fn of(buckets: Vec<Bucket>) -> Self {
+        let catalog = Arc::new(Catalog::new(buckets));
         let id = NodeId::of_name("n1");
         let member = Member {
             id,
@@ -251,9 +256,14 @@ pub struct Client {
 
 impl Client {
     pub fn new() -> Self {
+        Self::of(World::new())
+    }
+
+    /// A client of this node.
+    pub fn of(world: World) -> Self {
         Self {
             connection: Connection::new(2, "127.0.0.1:2".into()),
-            world: World::new(),
+            world,
             input: BytesMut::new(),
         }
     }

@@ -2,6 +2,8 @@
 
 use bytes::BytesMut;
 use proptest::prelude::*;
+use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
+use torc_core::id::BucketId;
 
 use crate::resp::session::TRANSACTION_BYTES_MAX;
 use crate::resp::tests::node::{Client, World, command};
@@ -238,4 +240,31 @@ fn a_transaction_holds_its_bound_and_once_it_is_refused_nothing_more() {
         assert_eq!(client.taken(), "+QUEUED\r\n", "answered, and not kept");
     }
     assert!(client.ask("EXEC").starts_with("-EXECABORT "));
+}
+
+#[test]
+fn config_says_how_durable_the_connections_own_bucket_is() {
+    let loose = Bucket {
+        durability: Durability::Buffered,
+        ..Bucket::available(BucketId(7), "loose", Conflict::Lww)
+    };
+    let cache = Bucket {
+        storage: StorageClass::Memory,
+        ..Bucket::available(BucketId(8), "cache", Conflict::Lww)
+    };
+    let mut buckets = Bucket::initial();
+    buckets.extend([loose, cache]);
+    let mut client = Client::of(World::of(buckets));
+    client.story(
+        "CONFIG GET appendfsync => *2|$11|appendfsync|$6|always
+         CONFIG SET appendfsync always => +OK
+         TORC.USE loose => +OK
+         CONFIG GET append* => *4|$11|appendfsync|$8|everysec|$10|appendonly|$3|yes
+         CONFIG SET appendfsync everysec => +OK
+         CONFIG SET appendfsync always => -ERR CONFIG SET failed (possibly related to argument 'appendfsync') - the node is configured by torc.toml
+         TORC.USE cache => +OK
+         CONFIG GET append* => *4|$11|appendfsync|$2|no|$10|appendonly|$2|no
+         TORC.USE default => +OK
+         CONFIG GET appendfsync => *2|$11|appendfsync|$6|always",
+    );
 }

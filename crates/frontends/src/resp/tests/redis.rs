@@ -79,6 +79,60 @@ fn set_takes_its_options_in_any_order_and_refuses_those_that_contradict() {
     );
 }
 
+/// What Redis 7 does (`parseExtendedExpireArgumentsOrReply` and `expireGenericCommand` in its expire.c), for every set of
+/// flags, with and without an expiry before, which is later, the same or earlier than the new one.
+#[test]
+fn every_set_of_flags_of_expire_does_what_it_does_in_redis() {
+    let (before, news) = (1_700_000_100_u64, [1_700_000_050_u64, 1_700_000_100, 1_700_000_200]);
+    let mut client = Client::new();
+    for set in 0..16_u32 {
+        let [nx, xx, gt, lt] = [1, 2, 4, 8].map(|bit| set & bit != 0);
+        let named = [(nx, " NX"), (xx, " xx"), (gt, " Gt"), (lt, " LT")];
+        let mut words: Vec<&str> = named.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
+        for _ in 0..2 {
+            words.reverse();
+            let flags = words.concat();
+            for (current, new) in [None, Some(before)]
+                .into_iter()
+                .flat_map(|current| news.map(|new| (current, new)))
+            {
+                client.ask("SET k v");
+                if let Some(current) = current {
+                    assert_eq!(client.ask(&format!("EXPIREAT k {current}")), ":1\r\n");
+                }
+                let answer = client.ask(&format!("EXPIREAT k {new}{flags}"));
+                let is_refused = if nx && (xx || gt || lt) {
+                    Some("NX and XX, GT or LT options at the same time are not compatible")
+                } else if gt && lt {
+                    Some("GT and LT options at the same time are not compatible")
+                } else {
+                    None
+                };
+                let is_set = !(nx && current.is_some()
+                    || xx && current.is_none()
+                    || gt && current.is_none_or(|current| new <= current)
+                    || lt && current.is_some_and(|current| new >= current));
+                let expected = is_refused.map_or(format!(":{}\r\n", u8::from(is_set)), |why| format!("-ERR {why}\r\n"));
+                assert_eq!(answer, expected, "{current:?} then {new}{flags}");
+                let stands = if is_refused.is_none() && is_set {
+                    Some(new)
+                } else {
+                    current
+                };
+                let stands = stands.map_or(":-1\r\n".to_owned(), |at| format!(":{at}\r\n"));
+                assert_eq!(client.ask("EXPIRETIME k"), stands, "{current:?} then {new}{flags}");
+            }
+        }
+    }
+    for refused in ["NX XX", "NX GT", "LT NX", "GT LT", "AB"] {
+        let answer = client.ask(&format!("EXPIRE none x {refused}"));
+        assert!(
+            answer.starts_with("-ERR") && !answer.contains("integer"),
+            "flags first: {answer}"
+        );
+    }
+}
+
 #[test]
 fn keys_expire_when_and_only_if_they_are_told_to() {
     let mut client = Client::new();
@@ -96,6 +150,8 @@ fn keys_expire_when_and_only_if_they_are_told_to() {
          EXPIRE k 20 GT => :1
          EXPIRE k 30 LT => :0
          EXPIRE k 15 LT XX => :1
+         EXPIRE k 15 LT XX => :0
+         EXPIRE k 16 XX LT => :0
          TTL k => :15
          PEXPIRE k 2500 => :1
          PTTL k => :2500
