@@ -86,6 +86,23 @@ pub enum Ttl {
     AfterMs(u64),
     /// At this moment.
     At(Wall),
+    /// The same, counted from when the receiving node got it: the moment stands wherever it is run, and a retry that comes
+    /// later asks for the same although its moment is another.
+    Counted {
+        /// What was asked for, in milliseconds.
+        after_ms: u64,
+        /// When that is.
+        at: Wall,
+    },
+}
+
+impl Ttl {
+    /// This many milliseconds after `now`.
+    #[must_use]
+    pub fn counted(after_ms: u64, now: Wall) -> Self {
+        let at = Wall(now.0.saturating_add(after_ms));
+        Self::Counted { after_ms, at }
+    }
 }
 
 /// What a put writes.

@@ -19,7 +19,6 @@ use crate::message::{self, Message, Refusal};
 use crate::outcome::{Cause, Certainty, Failure, Outcome};
 use crate::quorum::Home;
 use crate::site::Site;
-use crate::time::Wall;
 
 /// A forwarded command in flight.
 #[derive(Debug)]
@@ -290,10 +289,10 @@ fn fix_expiry(command: &mut Command, site: &Site) {
     let PutAction::Value(_, ttl) = &mut put.action else {
         return;
     };
-    let after = |ms: u64| Ttl::At(Wall(site.now.wall.0.saturating_add(ms)));
+    let after = |ms: u64| Ttl::counted(ms, site.now.wall);
     *ttl = match *ttl {
         Ttl::AfterMs(ms) => after(ms),
         Ttl::BucketDefault => bucket_ttl.map_or(Ttl::Never, |seconds| after(seconds.saturating_mul(1_000))),
-        Ttl::Never | Ttl::At(_) => *ttl,
+        Ttl::Never | Ttl::At(_) | Ttl::Counted { .. } => *ttl,
     };
 }

@@ -120,7 +120,7 @@ impl Put {
             PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
             PutContext::Seen(ClientContext::Dots(_)) | PutContext::Blind | PutContext::ReadFirst => Hlc::ZERO,
         };
-        let body = body_hash(&command);
+        let body = body_hash(&command, &plan.bucket);
         let stage = Stage::Signing;
         let (base, attempt, signed) = (None, 0, Signed::Nothing);
         Ok(Self {
@@ -434,7 +434,7 @@ pub fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wa
     let PutAction::Value(_, ttl) = action else { return None };
     match ttl {
         Ttl::Never => None,
-        Ttl::At(at) => Some(*at),
+        Ttl::At(at) | Ttl::Counted { at, .. } => Some(*at),
         Ttl::AfterMs(ms) => Some(Wall(site.now.wall.0.saturating_add(*ms))),
         Ttl::BucketDefault => bucket
             .ttl_seconds
@@ -442,29 +442,48 @@ pub fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wa
     }
 }
 
-/// What a repeated request id must repeat: the action, the value and the context. The expiry is left out: it is absolute
-/// by now, and a retry comes later.
-fn body_hash(command: &command::Put) -> u64 {
+/// What a repeated request id must repeat: the action, the value, the context, and the expiry as it was asked for: a time
+/// to live that is counted from now ends later when it is asked for again, and is the same.
+fn body_hash(command: &command::Put, bucket: &Bucket) -> u64 {
     if command.request.is_none() {
         return 0;
     }
     let mut bytes = Vec::new();
     match &command.action {
-        PutAction::Value(value, _) => {
+        PutAction::Value(value, ttl) => {
             bytes.push(1);
-            bytes.extend_from_slice(&(value.content_type.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&value.content_type);
-            bytes.extend_from_slice(&value.data);
+            for part in [&value.content_type, &value.data] {
+                bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(part);
+            }
+            let default_ms = bucket.ttl_seconds.map(|seconds| seconds.saturating_mul(1_000));
+            let (code, ms) = match *ttl {
+                Ttl::At(at) => (2, at.0),
+                Ttl::AfterMs(ms) | Ttl::Counted { after_ms: ms, .. } => (1, ms),
+                // A forward says it in one of the other forms.
+                Ttl::BucketDefault => default_ms.map_or((0, 0), |ms| (1, ms)),
+                Ttl::Never => (0, 0),
+            };
+            bytes.push(code);
+            bytes.extend_from_slice(&ms.to_le_bytes());
         }
         PutAction::Delete => bytes.push(2),
         PutAction::ClearPartition => bytes.push(3),
     }
-    if let Some(context) = command.context.dots() {
-        for (actor, counter) in context.vector() {
-            bytes.extend_from_slice(&actor.life.0.to_le_bytes());
-            bytes.extend_from_slice(&actor.birth.to_le_bytes());
-            bytes.extend_from_slice(&counter.to_le_bytes());
+    match &command.context {
+        PutContext::Seen(ClientContext::Dots(context)) => {
+            // Or an entry of the one part could be one of the other.
+            bytes.extend_from_slice(&(context.vector().len() as u32).to_le_bytes());
+            let singles = context.dots().iter().map(|dot| (dot.actor, dot.counter));
+            for (actor, counter) in context.vector().iter().copied().chain(singles) {
+                for number in [actor.life.0, actor.birth, counter] {
+                    bytes.extend_from_slice(&number.to_le_bytes());
+                }
+            }
         }
+        PutContext::Seen(ClientContext::Clock(hlc)) => bytes.extend_from_slice(&hlc.0.to_le_bytes()),
+        PutContext::Blind => bytes.push(1),
+        PutContext::ReadFirst => bytes.push(2),
     }
     XxHash3_64::oneshot(&bytes)
 }

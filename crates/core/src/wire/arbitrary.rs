@@ -72,7 +72,8 @@ fn put() -> impl Strategy<Value = Put> {
         Just(Ttl::BucketDefault),
         Just(Ttl::Never),
         any::<u64>().prop_map(Ttl::AfterMs),
-        any::<u64>().prop_map(|ms| Ttl::At(Wall(ms)))
+        any::<u64>().prop_map(|ms| Ttl::At(Wall(ms))),
+        any::<(u64, u64)>().prop_map(|(after_ms, at)| Ttl::Counted { after_ms, at: Wall(at) })
     ];
     let action = prop_oneof![
         (value(), ttl).prop_map(|(value, ttl)| PutAction::Value(value, ttl)),

@@ -20,6 +20,7 @@ const TTL_BUCKET_DEFAULT: u32 = 0;
 const TTL_NEVER: u32 = 1;
 const TTL_AFTER_MS: u32 = 2;
 const TTL_AT: u32 = 3;
+const TTL_COUNTED: u32 = 4;
 
 const CONTEXT_SEEN: u32 = 1;
 const CONTEXT_BLIND: u32 = 2;
@@ -122,6 +123,10 @@ fn pack_put(put: &Put) -> v1::Put {
                 Ttl::Never => (TTL_NEVER, 0),
                 Ttl::AfterMs(ms) => (TTL_AFTER_MS, *ms),
                 Ttl::At(wall) => (TTL_AT, wall.0),
+                Ttl::Counted { after_ms, at } => {
+                    packed.ttl_after_ms = *after_ms;
+                    (TTL_COUNTED, at.0)
+                }
             };
         }
         PutAction::Delete => packed.action_code = ACTION_DELETE,
@@ -144,6 +149,10 @@ fn unpack_put(put: v1::Put, target: Target, options: Options) -> Result<Put, Wir
         TTL_NEVER => Ttl::Never,
         TTL_AFTER_MS => Ttl::AfterMs(put.ttl_ms),
         TTL_AT => Ttl::At(Wall(put.ttl_ms)),
+        TTL_COUNTED => Ttl::Counted {
+            after_ms: put.ttl_after_ms,
+            at: Wall(put.ttl_ms),
+        },
         _ => return Err(WireError::Malformed),
     };
     let action = match put.action_code {

@@ -226,6 +226,8 @@ pub(super) struct Put {
     pub(super) context: Bytes,
     #[prost(string, optional, tag = "8")]
     pub(super) request: Option<String>,
+    #[prost(uint64, tag = "9")]
+    pub(super) ttl_after_ms: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

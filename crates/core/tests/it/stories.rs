@@ -1,11 +1,12 @@
 //! The stories.
 
 use bytes::Bytes;
-use torc_core::causality::ClientContext;
+use torc_core::causality::{ClientContext, Context, Dot, Value};
 use torc_core::command::{
-    Batch, Clear, Command, Keys, KeysStart, KeysWant, List, Options, Put, PutAction, PutContext, UpdateKey, ViewKey,
+    Batch, Clear, Command, Keys, KeysStart, KeysWant, List, Options, Put, PutAction, PutContext, Ttl, UpdateKey,
+    ViewKey,
 };
-use torc_core::id::ClientRequestId;
+use torc_core::id::{ActorId, ClientRequestId, Life};
 use torc_core::keyspace::{KeyView, Update, UpdateReply, Want};
 use torc_core::outcome::{Cause, Certainty, Found, Outcome};
 use torc_core::quorum::QuorumSize;
@@ -189,6 +190,93 @@ fn a_repeated_request_id_answers_the_first_context_at_any_node() {
         panic!("{outcome:?}")
     };
     assert_eq!(failure.cause, Cause::RequestIdReused);
+}
+
+/// The time to live and the single dots of a context were left out of what a repeat must repeat.
+#[test]
+fn a_repeat_with_another_time_to_live_or_context_is_refused_and_one_that_comes_later_is_not() {
+    let mut cluster = Cluster::new(5);
+    let names = cluster.names.clone();
+    let actor = |birth| ActorId {
+        node: names[0],
+        life: Life(7),
+        birth,
+    };
+    let dot = |counter| Dot {
+        actor: actor(3),
+        counter,
+    };
+    let put = |key: &'static str, ttl: Ttl, context: PutContext| {
+        Command::Put(Put {
+            target: target(DEFAULT, key),
+            action: PutAction::Value(Value::plain(Bytes::from_static(b"v")), ttl),
+            context,
+            request: ClientRequestId::parse("order-1"),
+            options: Options::default(),
+        })
+    };
+    let seen = |vector: &[(ActorId, u64)], dots: &[Dot]| {
+        let context = Context::from_parts(vector.iter().copied(), dots.iter().copied());
+        PutContext::Seen(ClientContext::Dots(context))
+    };
+    let (hour, minute) = (Ttl::AfterMs(3_600_000), Ttl::AfterMs(60_000));
+    let blind = || PutContext::Blind;
+    type Body = (Ttl, PutContext);
+    let stories: [(&'static str, Body, Vec<Body>, Vec<Body>); 4] = [
+        (
+            "relative",
+            (hour, blind()),
+            vec![(hour, blind())],
+            vec![(minute, blind()), (Ttl::Never, blind()), (hour, seen(&[], &[]))],
+        ),
+        (
+            "absolute",
+            (Ttl::At(Wall(9_000_000_000_000)), blind()),
+            vec![(Ttl::At(Wall(9_000_000_000_000)), blind())],
+            vec![(Ttl::At(Wall(9_000_000_000_001)), blind())],
+        ),
+        (
+            // The bucket says nothing of expiry.
+            "never",
+            (Ttl::Never, blind()),
+            vec![(Ttl::BucketDefault, blind())],
+            vec![(hour, blind())],
+        ),
+        (
+            "dots",
+            (Ttl::Never, seen(&[], &[dot(5)])),
+            vec![(Ttl::Never, seen(&[], &[dot(5)]))],
+            vec![
+                (Ttl::Never, seen(&[], &[dot(6)])),
+                (Ttl::Never, seen(&[], &[dot(5), dot(7)])),
+                (Ttl::Never, seen(&[(actor(3), 5)], &[])),
+            ],
+        ),
+    ];
+    for (key, (ttl, context), same, others) in stories {
+        let outcome = cluster.ask(names[0], put(key, ttl, context));
+        let Outcome::Written(first) = outcome else {
+            panic!("{key}: {outcome:?}")
+        };
+        // A second later, and at every node: some are homes, some forward.
+        cluster.run_for_ms(1_000);
+        for &node in &names {
+            for (ttl, context) in same.clone() {
+                let outcome = cluster.ask(node, put(key, ttl, context));
+                let Outcome::Written(again) = outcome else {
+                    panic!("{key} again: {outcome:?}")
+                };
+                assert_eq!(again.context, first.context, "{key}");
+            }
+            for (ttl, context) in others.clone() {
+                let outcome = cluster.ask(node, put(key, ttl, context.clone()));
+                let Outcome::Failed(failure) = outcome else {
+                    panic!("{key} with {ttl:?}, {context:?}: {outcome:?}")
+                };
+                assert_eq!(failure.cause, Cause::RequestIdReused, "{key} with {ttl:?}, {context:?}");
+            }
+        }
+    }
 }
 
 /// Versions' stamps at a home run ahead of the calendar once it has written above a stamp from a fast clock: the age of

@@ -173,7 +173,7 @@ pub(crate) fn import(bucket: &str, key: &str, query: Query, request: &Request<'_
 
 /// The moment `seconds` from now: fixed here, once, so that every home and every retry of the forward stores the same.
 pub(crate) fn ttl_at(now: Wall, seconds: u64) -> Ttl {
-    Ttl::At(Wall(now.0.saturating_add(seconds.saturating_mul(1_000))))
+    Ttl::counted(seconds.saturating_mul(1_000), now)
 }
 
 /// The stored form of a content type: none for the one that is told of values without one.

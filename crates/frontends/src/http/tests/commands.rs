@@ -94,12 +94,13 @@ fn a_ttl_becomes_a_moment_when_the_request_arrives() {
         command => panic!("{command:?}"),
     };
     let now = server.now.wall.0;
+    let counted = |after_ms| Ttl::Counted {
+        after_ms,
+        at: Wall(now + after_ms),
+    };
     assert_eq!(ttl("/v1/kv/default/k"), Ttl::BucketDefault);
-    assert_eq!(ttl("/v1/kv/default/k?ttl=1"), Ttl::At(Wall(now + 1_000)));
-    assert_eq!(
-        ttl("/v1/kv/default/k?ttl=315360000"),
-        Ttl::At(Wall(now + 315_360_000_000))
-    );
+    assert_eq!(ttl("/v1/kv/default/k?ttl=1"), counted(1_000));
+    assert_eq!(ttl("/v1/kv/default/k?ttl=315360000"), counted(315_360_000_000));
 }
 
 #[test]
