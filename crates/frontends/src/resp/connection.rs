@@ -18,14 +18,16 @@ use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::call::{Call, Plan};
 use crate::resp::parser::{Parsed, Parser};
 use crate::resp::refused::Refused;
+use crate::resp::reply_size::ReplySize;
 use crate::resp::session::{Session, TRANSACTION_BYTES_MAX};
-use crate::resp::slots::{Order, Slot, Slots, State};
+use crate::resp::slots::{Order, ReplyLength, Slot, Slots, State};
 use crate::resp::table::{self, AT_ONCE};
 use crate::resp::writer::{Protocol, Writer};
 
 /// Most commands of one connection that wait for their reply.
 const SLOTS_MAX: usize = 1_024;
-/// Most bytes that they, and replies that are not yet sent, hold before the connection takes no more input.
+/// Most bytes that they, their replies and replies that are not yet sent hold, or may be expected to hold, before the
+/// connection takes no more input.
 const HELD_BYTES_MAX: usize = 16 << 20;
 /// Most commands taken from the input at once.
 const TURN_COMMANDS_MAX: usize = 64;
@@ -93,6 +95,7 @@ pub struct Connection {
     session: Session,
     parser: Parser,
     slots: Slots,
+    reply_size: ReplySize,
     /// Commands of a transaction, and what was read together with its EXEC: they go before all further input.
     script: VecDeque<Scripted>,
     output: BytesMut,
@@ -120,6 +123,7 @@ impl Connection {
             session: Session::new(id, address),
             parser: Parser::default(),
             slots: Slots::default(),
+            reply_size: ReplySize::default(),
             script: VecDeque::new(),
             output: BytesMut::new(),
             scratch: BytesMut::new(),
@@ -136,7 +140,7 @@ impl Connection {
         self.run_script(host);
         let bulk_bytes_max = self.bulk_bytes_max(host.catalog());
         while self.script.is_empty() && self.wants_input() {
-            let room = TURN_COMMANDS_MAX.min(SLOTS_MAX - self.slots.len());
+            let room = self.room().min(TURN_COMMANDS_MAX);
             let mut read = 0;
             self.turn.clear();
             let end = loop {
@@ -193,7 +197,16 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.slots.len() < SLOTS_MAX && self.slots.bytes() + self.output.len() < HELD_BYTES_MAX
+        self.room() > 0
+    }
+
+    /// How many commands more may be under way.
+    fn room(&self) -> usize {
+        let expected = self.slots.awaited() * self.reply_size.bytes();
+        let held = self.slots.bytes() + self.output.len() + expected;
+        let bytes_left = HELD_BYTES_MAX.saturating_sub(held);
+        let of_bytes = bytes_left.div_ceil(self.reply_size.bytes().max(1));
+        of_bytes.min(SLOTS_MAX - self.slots.len())
     }
 
     /// The longest bulk string that is read at all.
@@ -310,7 +323,7 @@ impl Connection {
                 self.is_closing = true;
             }
             Plan::Key(command, answer) => {
-                let order = order_of(&command);
+                let (order, length) = (order_of(&command), length_of(&command));
                 let may_start = self.slots.may_start(order);
                 if may_start && let Some(outcome) = host.answer_now(&command) {
                     return self.answered(order, answer, outcome, bytes, host);
@@ -321,14 +334,17 @@ impl Connection {
                 } else {
                     State::Waiting(Some(Box::new(command)))
                 };
-                self.push(order, state, answer, bytes);
+                self.push(order, state, answer, bytes, length);
             }
             Plan::Barrier(command, answer) => {
-                self.push(Order::BARRIER, State::Waiting(Some(Box::new(command))), answer, bytes);
+                let length = length_of(&command);
+                let state = State::Waiting(Some(Box::new(command)));
+                self.push(Order::BARRIER, state, answer, bytes, length);
                 self.release(false, host);
             }
             Plan::Pause(answer) => {
-                self.push(Order::BARRIER, State::Waiting(None), answer, bytes);
+                let length = ReplyLength::Short;
+                self.push(Order::BARRIER, State::Waiting(None), answer, bytes, length);
                 self.release(false, host);
             }
             Plan::Transaction(commands) => {
@@ -355,13 +371,14 @@ impl Connection {
         match answer.on(outcome, &mut turn) {
             Next::Done => self.keep_scratch(),
             Next::Ask(command, answer) => {
+                let length = length_of(&command);
                 host.submit(Ticket(self.slots.next_ticket()), command);
-                self.push(order, State::Running, answer, bytes);
+                self.push(order, State::Running, answer, bytes, length);
             }
         }
     }
 
-    fn push(&mut self, order: Order, state: State, answer: Answer, bytes: usize) {
+    fn push(&mut self, order: Order, state: State, answer: Answer, bytes: usize, length: ReplyLength) {
         let protocol = self.session.protocol;
         self.slots.push(
             order,
@@ -370,6 +387,7 @@ impl Connection {
                 answer,
                 protocol,
                 bytes,
+                length,
             },
         );
     }
@@ -383,12 +401,13 @@ impl Connection {
             return;
         }
         let answer = std::mem::replace(&mut slot.answer, Answer::Silent);
-        let protocol = slot.protocol;
+        let (protocol, reply_length) = (slot.protocol, slot.length);
         let out = if index == 0 {
             &mut self.output
         } else {
             &mut self.scratch
         };
+        let before = out.len();
         let mut turn = Turn {
             reply: Writer { out, protocol },
             session: &mut self.session,
@@ -401,6 +420,10 @@ impl Connection {
                 return;
             }
             Next::Done => {}
+        }
+        if reply_length == ReplyLength::Any {
+            let out = if index == 0 { &self.output } else { &self.scratch };
+            self.reply_size.note(out.len() - before);
         }
         let order = self.slots.complete(index);
         if index > 0 {
@@ -489,7 +512,13 @@ impl Connection {
         }
         let reply = self.scratch.split().freeze();
         let bytes = reply.len();
-        self.push(Order::FREE, State::Done(reply), Answer::Silent, bytes);
+        self.push(
+            Order::FREE,
+            State::Done(reply),
+            Answer::Silent,
+            bytes,
+            ReplyLength::Short,
+        );
     }
 }
 
@@ -503,6 +532,20 @@ fn order_of(command: &Command) -> Order {
         Command::Inspect(inspect) => Order::of_key(inspect.target.bucket, &inspect.target.key),
         Command::Import(import) => Order::of_key(import.target.bucket, &import.target.key),
         Command::Keys(_) | Command::Clear(_) | Command::Batch(_) => Order::BARRIER,
+    }
+}
+
+/// What the reply to a command may be. Updates may answer what was there before.
+fn length_of(command: &Command) -> ReplyLength {
+    match command {
+        Command::Get(_)
+        | Command::Update(_)
+        | Command::View(_)
+        | Command::List(_)
+        | Command::Keys(_)
+        | Command::Batch(_)
+        | Command::Inspect(_) => ReplyLength::Any,
+        Command::Put(_) | Command::Clear(_) | Command::Import(_) => ReplyLength::Short,
     }
 }
 

@@ -11,6 +11,7 @@ mod inline;
 mod number;
 mod parser;
 mod refused;
+mod reply_size;
 mod session;
 mod slots;
 mod table;

@@ -22,6 +22,26 @@ pub struct Slot {
     pub protocol: Protocol,
     /// What it holds in memory, as far as that is known.
     pub bytes: usize,
+    /// What the reply may add to that.
+    pub length: ReplyLength,
+}
+
+/// How long a reply may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplyLength {
+    /// A status, a number or an error.
+    Short,
+    /// As long as what is stored.
+    Any,
+}
+
+impl Slot {
+    fn is_awaited(&self) -> bool {
+        match self.state {
+            State::Waiting(_) | State::Running => self.length == ReplyLength::Any,
+            State::Done(_) => false,
+        }
+    }
 }
 
 /// How far a command is.
@@ -73,6 +93,8 @@ pub struct Slots {
     first: u64,
     /// Barriers that are not done.
     barriers: usize,
+    /// Those that have no reply yet, and may get a long one.
+    awaited: usize,
     bytes: usize,
 }
 
@@ -92,6 +114,11 @@ impl Slots {
         self.bytes
     }
 
+    /// How many have no reply yet, and may get a long one.
+    pub fn awaited(&self) -> usize {
+        self.awaited
+    }
+
     /// The ticket that the next slot will have.
     pub fn next_ticket(&self) -> u64 {
         self.first + self.slots.len() as u64
@@ -108,6 +135,7 @@ impl Slots {
     /// Puts a command behind all others.
     pub fn push(&mut self, order: Order, slot: Slot) {
         self.barriers += usize::from(order == Order::BARRIER);
+        self.awaited += usize::from(slot.is_awaited());
         self.bytes += slot.bytes;
         self.slots.push_back(slot);
         self.orders.push_back(order);
@@ -146,6 +174,7 @@ impl Slots {
     pub fn keep(&mut self, index: usize, reply: Bytes) {
         let slot = &mut self.slots[index];
         self.bytes = self.bytes - slot.bytes + reply.len();
+        self.awaited -= usize::from(slot.is_awaited());
         slot.bytes = reply.len();
         slot.state = State::Done(reply);
     }
@@ -155,6 +184,7 @@ impl Slots {
         let slot = self.slots.pop_front()?;
         self.orders.pop_front();
         self.first += 1;
+        self.awaited -= usize::from(slot.is_awaited());
         self.bytes -= slot.bytes;
         Some(slot)
     }

@@ -171,6 +171,49 @@ fn large_values_in_flight_stop_the_input_too() {
     assert_eq!(client.taken(), "+OK\r\n".repeat(100));
 }
 
+/// A pipeline of reads of values of 1 MiB had 1,024 of them on their way at once, and their answers in memory.
+#[test]
+fn reads_of_large_values_in_flight_stop_the_input_before_the_values_are_known() {
+    let mut client = Client::new();
+    let value = vec![b'v'; 1 << 20];
+    let names: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    for name in &names {
+        client.give(&command(&[b"SET", name.as_bytes(), &value]));
+        client.settle();
+    }
+    assert_eq!(client.taken(), "+OK\r\n".repeat(100));
+    let reads = |client: &mut Client| {
+        for name in &names {
+            client.give(&command(&[b"GET", name.as_bytes()]));
+        }
+    };
+    // As the client reads its answers, the rest of the pipeline is run.
+    let all_answered = |client: &mut Client| {
+        let mut bytes = 0;
+        while client.connection.in_flight() > 0 {
+            client.settle();
+            bytes += client.taken().len();
+            client.give(b"");
+        }
+        bytes
+    };
+    reads(&mut client);
+    assert!(client.world.waiting() <= 32, "{}", client.world.waiting());
+    let reply_bytes = value.len() + "$1048576\r\n\r\n".len();
+    assert_eq!(all_answered(&mut client), 100 * reply_bytes);
+    reads(&mut client);
+    assert!(client.world.waiting() <= 16, "{}", client.world.waiting());
+    assert_eq!(all_answered(&mut client), 100 * reply_bytes);
+    // Short values again: the pipeline is deep again.
+    for _ in 0..200 {
+        assert_eq!(client.ask("GET none"), "$-1\r\n");
+    }
+    for number in 0..1_000 {
+        client.give(&command(&[b"GET", format!("none{number}").as_bytes()]));
+    }
+    assert_eq!(client.world.waiting(), 1_000);
+}
+
 #[test]
 fn nothing_is_read_after_quit_and_what_came_before_is_answered() {
     let mut client = Client::new();
