@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::background::{PaceChange, Work};
 use crate::command::Request;
 use crate::gossip::watch::Reason;
-use crate::id::{NodeId, RequestId, Token};
+use crate::id::{NodeId, OpId, RequestId, Token};
 use crate::liveness::Liveness;
 use crate::message::Envelope;
 use crate::outcome::Outcome;
@@ -38,6 +38,20 @@ pub enum Input {
         node: NodeId,
         /// Reachable or not.
         up: bool,
+    },
+    /// A message for which an operation waits was not sent, because too much waits for that peer already.
+    Unsent {
+        /// Whom it was for.
+        node: NodeId,
+        /// The operation.
+        op: OpId,
+    },
+    /// A peer's read is not answered, because too much waits for that peer already.
+    Unanswered {
+        /// Who asked.
+        node: NodeId,
+        /// Its operation.
+        op: OpId,
     },
     /// The store's health has changed.
     StoreHealth(StoreHealth),

@@ -25,7 +25,7 @@ use crate::gossip::Gossip;
 use crate::hints::Hints;
 use crate::id::{BucketId, NodeId, OpId, RequestId, Token};
 use crate::limits::OPERATIONS_MAX;
-use crate::message::{self, Message, PullReply};
+use crate::message::{self, Message, PullReply, Refusal};
 use crate::node::admitted::Waiting;
 use crate::operations::Operations;
 use crate::outcome::{Cause, Failure, Outcome};
@@ -142,6 +142,8 @@ impl Node {
             Input::Message { from, envelope } => self.on_message(from, envelope),
             Input::Stored { token, reply } => self.on_stored(token, reply),
             Input::Peer { node, up } => self.on_peer(node, up),
+            Input::Unsent { node, op } => self.on_refused(node, op, Refusal::Busy),
+            Input::Unanswered { node, op } => self.site.refuse(node, Some(op), Refusal::Busy),
             Input::StoreHealth(health) => self.on_health(health),
             Input::Control { work, change } => self.site.background.change(work, change),
             Input::Tick => {}

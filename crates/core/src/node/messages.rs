@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::coordinator::validate::Plan;
 use crate::coordinator::{Event, Origin, Place, forward, put};
 use crate::effect::Notice;
-use crate::id::NodeId;
+use crate::id::{NodeId, OpId};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::message::{self, Envelope, Message, ReadAnswer, Refusal, WriteResult};
 use crate::mutants::{Mutant, active};
@@ -88,13 +88,8 @@ impl Node {
             Message::Forward(forward) => self.on_forward(from, forward),
             Message::ForwardReply(reply) => self.site.notify(reply.op, Event::Forwarded(from, reply.outcome)),
             Message::Refused(refused) => {
-                if let Some(op) = refused.op
-                    && !self.hints.on_refused(from, op, &mut self.site)
-                {
-                    self.site.circuits.on_refused(from, op, self.site.now.time);
-                    self.rebuild.on_refused(from, op);
-                    self.entropy.on_refused(from, op, &mut self.site);
-                    self.site.notify(op, Event::Refused(from, refused.reason));
+                if let Some(op) = refused.op {
+                    self.on_refused(from, op, refused.reason);
                 }
             }
             Message::Boot(boot) => {
@@ -149,6 +144,16 @@ impl Node {
                 self.gossip.on_talk(from, talk, self.site.now.time);
                 self.note_load(from);
             }
+        }
+    }
+
+    /// Nothing was done with what an operation has asked of a peer.
+    pub(super) fn on_refused(&mut self, from: NodeId, op: OpId, reason: Refusal) {
+        if !self.hints.on_refused(from, op, &mut self.site) {
+            self.site.circuits.on_refused(from, op, self.site.now.time);
+            self.rebuild.on_refused(from, op);
+            self.entropy.on_refused(from, op, &mut self.site);
+            self.site.notify(op, Event::Refused(from, reason));
         }
     }
 

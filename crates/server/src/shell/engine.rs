@@ -10,7 +10,7 @@ use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Command, Options, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
 use torc_core::id::{BucketId, NodeId, Token};
-use torc_core::message::Envelope;
+use torc_core::message::{Envelope, Message};
 use torc_core::node::Node;
 use torc_core::outcome::{Cause, Failure, Outcome};
 use torc_core::storage::{CleanMarker, StoreError, StoreHealth, StoreReply};
@@ -19,7 +19,7 @@ use torc_store::Store;
 
 use super::clock::Clock;
 use super::hot_keys::HotKeys;
-use super::links::Links;
+use super::links::{Links, Postponed};
 use super::measures::{Measures, Operation};
 use super::notices;
 use super::waiters::{Waiter, Waiters, Waiting};
@@ -39,6 +39,8 @@ pub struct Engine {
     pub hot_keys: HotKeys,
     out: Outbox,
     answered_at_once: VecDeque<(Token, StoreReply)>,
+    /// Messages that found too long a queue, for whoever waits for them.
+    unsent: VecDeque<Input>,
     waiters: Waiters,
     clock: Clock,
     now: Now,
@@ -62,6 +64,7 @@ impl Engine {
             hot_keys: HotKeys::default(),
             out,
             answered_at_once: VecDeque::new(),
+            unsent: VecDeque::new(),
             waiters: Waiters::default(),
             clock,
             now: clock.now(),
@@ -145,9 +148,20 @@ impl Engine {
         self.stepped();
     }
 
-    /// A peer says something.
+    /// A peer says something. Its reads wait while earlier answers to it have not left.
     pub fn message(&mut self, from: NodeId, envelope: Envelope) {
-        self.step(Input::Message { from, envelope });
+        match self.links.postpone(from, envelope) {
+            Postponed::No(envelope) => self.step(Input::Message { from, envelope }),
+            Postponed::Yes => {}
+            Postponed::Full(op) => self.step(Input::Unanswered { node: from, op }),
+        }
+    }
+
+    /// Something was written to a peer: its reads that had to wait go on, as far as there is room for their answers.
+    pub fn go_on_reading(&mut self, from: NodeId) {
+        while let Some(envelope) = self.links.next_postponed(from) {
+            self.step(Input::Message { from, envelope });
+        }
     }
 
     /// A connection to a peer came up or went away.
@@ -275,16 +289,31 @@ impl Engine {
                             self.answered_at_once.push_back((token, reply));
                         }
                     }
-                    Effect::Send { to, envelope } => self.links.send(&to, &envelope),
+                    Effect::Send { to, envelope } => self.send(&to, &envelope),
                     Effect::Reply { request, outcome } => self.reply(request, outcome),
                     Effect::Reconnect { node } => self.links.renew(node),
                     Effect::Notice(notice) => self.notice(&notice),
                 }
             }
-            let Some((token, reply)) = self.answered_at_once.pop_front() else {
+            let input = if let Some((token, reply)) = self.answered_at_once.pop_front() {
+                Input::Stored { token, reply }
+            } else if let Some(unsent) = self.unsent.pop_front() {
+                unsent
+            } else {
                 return;
             };
-            self.node.step(self.now, Input::Stored { token, reply }, &mut self.out);
+            self.node.step(self.now, input, &mut self.out);
+        }
+    }
+
+    /// Queues a message. Whoever waits for one that finds too long a queue is told, here or at the peer.
+    fn send(&mut self, to: &[NodeId], envelope: &Envelope) {
+        for node in self.links.send(to, envelope) {
+            if let Message::ReadReply(reply) = &envelope.message {
+                self.unsent.push_back(Input::Unanswered { node, op: reply.op });
+            } else if let Some(Some(op)) = envelope.message.awaited_op() {
+                self.unsent.push_back(Input::Unsent { node, op });
+            }
         }
     }
 

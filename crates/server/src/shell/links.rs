@@ -6,14 +6,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
-use torc_core::id::NodeId;
-use torc_core::message::{Envelope, Urgency};
+use torc_core::id::{NodeId, OpId};
+use torc_core::message::{Envelope, Message, Urgency};
 use torc_core::random::Random;
 use torc_core::wire::encode_frame;
 
 /// What is written at once: a more urgent message waits for no more than this.
 const SEGMENT_BYTES: usize = 128 << 10;
+/// An answer to a read from here on is long: Torc is tuned for values under 10 KB.
+const LONG_ANSWER_BYTES: usize = 16 << 10;
+/// Reads of one peer that wait until earlier answers have left: as many as it ever has in flight.
+const POSTPONED_MAX: usize = 16_384;
 
 /// Whole frames of one urgency, in order.
 #[derive(Debug, Default)]
@@ -31,6 +36,8 @@ pub struct Outgoing {
     spare: RefCell<Option<BytesMut>>,
     written: Notify,
     closed: Cell<bool>,
+    /// Reads of the peer that are answered once earlier answers have left.
+    postponed: RefCell<VecDeque<Envelope>>,
 }
 
 impl Outgoing {
@@ -77,6 +84,11 @@ impl Outgoing {
             }
         }
         next
+    }
+
+    /// True if reads of the peer wait for earlier answers to leave.
+    pub fn has_postponed(&self) -> bool {
+        !self.postponed.borrow().is_empty()
     }
 
     /// Bytes that wait.
@@ -136,6 +148,10 @@ pub struct LinkStats {
     pub unsent: u64,
     /// Connections given up because the peer took too little.
     pub overflows: u64,
+    /// Messages that found too long a queue: whoever waits for them is told `busy`.
+    pub refused: u64,
+    /// Reads of the peer that were answered later, because earlier answers had not left.
+    pub postponed: u64,
 }
 
 #[derive(Debug)]
@@ -155,7 +171,8 @@ pub struct Links {
 }
 
 impl Links {
-    /// No connection to any of `peers` yet. More than `queue_bytes_max` unsent bytes end a connection.
+    /// No connection to any of `peers` yet. More than `queue_bytes_max` unsent bytes end a connection; what clients cause is
+    /// refused before.
     pub fn new(peers: impl Iterator<Item = NodeId>, queue_bytes_max: usize, seed: u64) -> Self {
         let link = |id| {
             let outgoing = None;
@@ -215,14 +232,17 @@ impl Links {
         }
     }
 
-    /// Queues a message for each of these nodes; it is encoded once.
-    pub fn send(&mut self, to: &[NodeId], envelope: &Envelope) {
+    /// Queues a message for each of these nodes; it is encoded once. Tells those whose queue is too long for it.
+    #[must_use]
+    pub fn send(&mut self, to: &[NodeId], envelope: &Envelope) -> SmallVec<[NodeId; 3]> {
+        let mut refused = SmallVec::new();
         self.scratch.clear();
         if let Err(error) = encode_frame(envelope, &mut self.scratch) {
             tracing::error!(%error, "a message could not be sent");
-            return;
+            return refused;
         }
         let urgency = envelope.message.urgency();
+        let bytes_max = bytes_max(&envelope.message, self.scratch.len(), self.queue_bytes_max);
         for node in to {
             if self.is_lost(*node) {
                 continue;
@@ -233,6 +253,13 @@ impl Links {
                 link.stats.unsent += 1;
                 continue;
             };
+            // One message alone is always taken, or what is larger than the bound could never be sent.
+            let queued = outgoing.len();
+            if queued > 0 && bytes_max.is_some_and(|bytes_max| queued + self.scratch.len() > bytes_max) {
+                link.stats.refused += 1;
+                refused.push(*node);
+                continue;
+            }
             link.stats.messages += 1;
             link.stats.bytes += self.scratch.len() as u64;
             if let Some((least, most)) = self.faults.delay_ms {
@@ -242,7 +269,7 @@ impl Links {
                     tokio::time::sleep(delay).await;
                     outgoing.push(&frame, urgency);
                 });
-            } else if outgoing.push(&self.scratch, urgency) > self.queue_bytes_max {
+            } else if outgoing.push(&self.scratch, urgency) > self.queue_bytes_max && queued > 0 {
                 tracing::warn!(
                     peer = node.0,
                     limit_bytes = self.queue_bytes_max,
@@ -252,6 +279,44 @@ impl Links {
                 outgoing.close();
             }
         }
+        refused
+    }
+
+    /// Keeps a peer's message for later if it is a read and earlier answers have not left, so that a client that asks for more than the
+    /// connection takes waits, and nobody else; gives back what is to be handed on now.
+    pub fn postpone(&mut self, from: NodeId, envelope: Envelope) -> Postponed {
+        let queue_bytes_max = self.queue_bytes_max;
+        let link = self.links.get_mut(&from);
+        let (
+            Message::Read(read),
+            Some(Link {
+                outgoing: Some(outgoing),
+                stats,
+            }),
+        ) = (&envelope.message, link)
+        else {
+            return Postponed::No(envelope);
+        };
+        let mut postponed = outgoing.postponed.borrow_mut();
+        if postponed.is_empty() && !is_crowded(outgoing, queue_bytes_max) {
+            return Postponed::No(envelope);
+        }
+        if postponed.len() >= POSTPONED_MAX {
+            stats.refused += 1;
+            return Postponed::Full(read.op);
+        }
+        stats.postponed += 1;
+        postponed.push_back(envelope);
+        Postponed::Yes
+    }
+
+    /// The next read of a peer that was postponed, once there is room for its answer.
+    pub fn next_postponed(&mut self, from: NodeId) -> Option<Envelope> {
+        let outgoing = self.links.get(&from)?.outgoing.as_ref()?;
+        if is_crowded(outgoing, self.queue_bytes_max) {
+            return None;
+        }
+        outgoing.postponed.borrow_mut().pop_front()
     }
 
     /// True if a test wants messages from this node dropped.
@@ -278,8 +343,55 @@ impl Links {
     }
 }
 
+/// What became of a read that may have to wait.
+#[derive(Debug)]
+pub enum Postponed {
+    /// It may be answered now.
+    No(Envelope),
+    /// It is kept.
+    Yes,
+    /// Too many wait already: the operation that asked is to be refused.
+    Full(OpId),
+}
+
+/// How long a queue may be, this message included; `None`: it is small or sent one at a time, and queued whatever waits.
+/// Long answers to reads leave room for short ones and for writes, and these for what nodes say of themselves: no client can
+/// fill a queue.
+fn bytes_max(message: &Message, bytes: usize, queue_bytes_max: usize) -> Option<usize> {
+    match message {
+        Message::ReadReply(_) if bytes > LONG_ANSWER_BYTES => Some(queue_bytes_max / 4),
+        // Repairs, which nobody waits for: what is not mended now is found by a comparison.
+        Message::Write(write) if write.op.is_none() => Some(queue_bytes_max / 4),
+        Message::Read(_) | Message::ReadReply(_) | Message::Write(_) | Message::Forward(_) => {
+            Some(queue_bytes_max / 4 * 3)
+        }
+        Message::WriteReply(_)
+        | Message::ForwardReply(_)
+        | Message::Refused(_)
+        | Message::Boot(_)
+        | Message::BootReply(_)
+        | Message::Pull(_)
+        | Message::PullReply(_)
+        | Message::Pulse
+        | Message::Gossip(_)
+        | Message::Entropy(_)
+        | Message::Reaping(_) => None,
+    }
+}
+
+/// True if so much waits that the next read had better wait too: half of what answers to reads may take.
+fn is_crowded(outgoing: &Outgoing, queue_bytes_max: usize) -> bool {
+    outgoing.len() > queue_bytes_max / 8
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use torc_core::id::BucketId;
+    use torc_core::message::{Read, ReadAnswer, ReadReply, ReadWant, RingEpoch};
+    use torc_core::storage::Range;
+    use torc_core::time::{Hlc, Wall};
+
     use super::*;
 
     fn drain(outgoing: &Outgoing) -> Vec<u8> {
@@ -317,5 +429,123 @@ mod tests {
         assert_eq!(&written[..5], &[3; 5]);
         assert_eq!(&written[5..5 + large.len()], &large[..]);
         assert_eq!(&written[5 + large.len()..], &[2; 10]);
+    }
+
+    const QUEUE_BYTES_MAX: usize = 1 << 20;
+
+    /// Links to one peer, and what waits to be written to it.
+    fn linked() -> (Links, NodeId, Rc<Outgoing>) {
+        let peer = NodeId(2);
+        let mut links = Links::new([peer].into_iter(), QUEUE_BYTES_MAX, 1);
+        let (outgoing, _) = links.connect(peer).expect("a member");
+        (links, peer, outgoing)
+    }
+
+    fn envelope(message: Message) -> Envelope {
+        Envelope {
+            epoch: RingEpoch { number: 1, hash: 2 },
+            hlc: Hlc(3),
+            wall: Wall(4),
+            session: 5,
+            message,
+        }
+    }
+
+    fn answer(bytes: usize) -> Envelope {
+        let answer = ReadAnswer {
+            complete_up_to: Some(Bytes::from(vec![7; bytes])),
+            ..ReadAnswer::default()
+        };
+        envelope(Message::ReadReply(ReadReply {
+            op: OpId(1),
+            attempt: 0,
+            answer,
+        }))
+    }
+
+    fn read(op: u64, bytes: usize) -> Envelope {
+        let range = Range {
+            bucket: BucketId(1),
+            start: Bytes::from(vec![7; bytes]),
+            end: None,
+        };
+        let want = ReadWant::Range {
+            range,
+            records_max: 1,
+            bytes_max: 1,
+        };
+        let (op, attempt) = (OpId(op), 0);
+        envelope(Message::Read(Read { op, attempt, want }))
+    }
+
+    /// How long the queue is when the first of these is refused.
+    fn filled(links: &mut Links, peer: NodeId, outgoing: &Outgoing, with: &Envelope) -> usize {
+        for _ in 0..10_000 {
+            if !links.send(&[peer], with).is_empty() {
+                return outgoing.len();
+            }
+        }
+        panic!("a client fills the queue");
+    }
+
+    /// A client's pipeline of reads of 100 KB closed the connection, and with it went the certainty of everybody's writes.
+    #[test]
+    fn long_answers_leave_room_for_short_ones_and_both_for_what_nodes_say_of_themselves() {
+        let (mut links, peer, outgoing) = linked();
+        let long = filled(&mut links, peer, &outgoing, &answer(100_000));
+        assert!((QUEUE_BYTES_MAX / 8..=QUEUE_BYTES_MAX / 4).contains(&long), "{long}");
+        let short = filled(&mut links, peer, &outgoing, &answer(1_000));
+        assert!(
+            (QUEUE_BYTES_MAX / 2..=QUEUE_BYTES_MAX / 4 * 3).contains(&short),
+            "{short}"
+        );
+        assert_eq!(links.send(&[peer], &read(1, 1_000)).as_slice(), [peer], "reads neither");
+        for _ in 0..100 {
+            assert!(links.send(&[peer], &envelope(Message::Pulse)).is_empty());
+        }
+        assert!(!outgoing.closed.get());
+        drain(&outgoing);
+        assert!(links.send(&[peer], &answer(100_000)).is_empty(), "there is room again");
+        let (_, _, stats, _) = links.stats().next().expect("a peer");
+        assert_eq!((stats.refused, stats.overflows), (3, 0));
+    }
+
+    #[test]
+    fn one_message_alone_is_taken_whatever_its_length() {
+        let (mut links, peer, outgoing) = linked();
+        assert!(links.send(&[peer], &answer(2 * QUEUE_BYTES_MAX)).is_empty());
+        assert!(!outgoing.closed.get());
+    }
+
+    #[test]
+    fn reads_of_a_peer_wait_in_order_while_earlier_answers_have_not_left() {
+        let (mut links, peer, outgoing) = linked();
+        let is_at_once = |links: &mut Links, op| matches!(links.postpone(peer, read(op, 1)), Postponed::No(_));
+        assert!(is_at_once(&mut links, 1));
+        assert!(links.send(&[peer], &answer(QUEUE_BYTES_MAX / 7)).is_empty());
+        assert!(!is_at_once(&mut links, 2) && !is_at_once(&mut links, 3));
+        let other = envelope(Message::Pulse);
+        assert!(
+            matches!(links.postpone(peer, other), Postponed::No(_)),
+            "nothing else waits"
+        );
+        assert_eq!(links.next_postponed(peer), None);
+        drain(&outgoing);
+        assert!(!is_at_once(&mut links, 4), "it does not pass those that wait");
+        for op in [2, 3, 4] {
+            assert_eq!(links.next_postponed(peer), Some(read(op, 1)));
+        }
+        assert_eq!(links.next_postponed(peer), None);
+        assert!(is_at_once(&mut links, 5) && !outgoing.has_postponed());
+    }
+
+    #[test]
+    fn too_many_reads_that_wait_are_refused() {
+        let (mut links, peer, _outgoing) = linked();
+        assert!(links.send(&[peer], &answer(QUEUE_BYTES_MAX / 7)).is_empty());
+        for op in 0..POSTPONED_MAX as u64 {
+            assert!(matches!(links.postpone(peer, read(op, 1)), Postponed::Yes));
+        }
+        assert!(matches!(links.postpone(peer, read(7, 1)), Postponed::Full(OpId(7))));
     }
 }

@@ -154,7 +154,7 @@ async fn run(shell: &Rc<Shell>, node: NodeId, stream: TcpStream, buffer: BytesMu
     let heard = Cell::new(Instant::now());
     let end = tokio::select! {
         end = read(shell, node, reader, buffer, &heard) => end,
-        end = write(&outgoing, writer) => end,
+        end = write(shell, node, &outgoing, writer) => end,
         end = watch(&heard) => end,
     };
     let mut engine = shell.engine.borrow_mut();
@@ -217,10 +217,20 @@ async fn watch(heard: &Cell<Instant>) -> anyhow::Result<()> {
     anyhow::bail!("nothing was heard for {} s", SILENCE_TIME_MAX.as_secs())
 }
 
-async fn write(outgoing: &Outgoing, mut writer: tokio::net::tcp::OwnedWriteHalf) -> anyhow::Result<()> {
+async fn write(
+    shell: &Shell,
+    node: NodeId,
+    outgoing: &Outgoing,
+    mut writer: tokio::net::tcp::OwnedWriteHalf,
+) -> anyhow::Result<()> {
     while let Some(buffer) = outgoing.next().await {
         writer.write_all(&buffer).await?;
         outgoing.recycle(buffer);
+        if outgoing.has_postponed() {
+            let mut engine = shell.engine.borrow_mut();
+            engine.begin_turn();
+            engine.go_on_reading(node);
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod durability;
 mod exports;
 mod hints;
 mod hostile;
+mod large_values;
 mod limits;
 mod liveness;
 mod memory;

@@ -138,6 +138,7 @@ pub(super) fn peers(shell: &Shell, exposition: &mut Exposition) {
     let mut queued = Vec::new();
     let (mut connections, mut messages, mut bytes, mut unsent, mut overflows) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut refused, mut postponed) = (Vec::new(), Vec::new());
     for (peer, is_up, stats, queued_bytes) in engine.links.stats() {
         let labels: Labels = vec![("peer", name(&shell.ring, peer))];
         up.push((labels.clone(), f64::from(u8::from(is_up))));
@@ -146,7 +147,9 @@ pub(super) fn peers(shell: &Shell, exposition: &mut Exposition) {
         messages.push((labels.clone(), stats.messages));
         bytes.push((labels.clone(), stats.bytes));
         unsent.push((labels.clone(), stats.unsent));
-        overflows.push((labels, stats.overflows));
+        overflows.push((labels.clone(), stats.overflows));
+        refused.push((labels.clone(), stats.refused));
+        postponed.push((labels, stats.postponed));
     }
     let node = engine.node();
     let members = Liveness::ALL.into_iter().map(|state| {
@@ -182,5 +185,15 @@ pub(super) fn peers(shell: &Shell, exposition: &mut Exposition) {
         "torc_peer_overflows",
         "Connections given up because the peer took too little",
         overflows,
+    );
+    exposition.counters(
+        "torc_peer_refused",
+        "Messages to the peer that found too long a queue: whoever waits for them is told busy",
+        refused,
+    );
+    exposition.counters(
+        "torc_peer_postponed",
+        "Reads of the peer that waited until earlier answers had left",
+        postponed,
     );
 }

@@ -17,7 +17,7 @@ pub use cluster::{Cluster, Settings};
 pub use command::{done, err, torc, torc_with};
 pub use http::{Answer, Http, percent};
 pub use node::{Node, TORC};
-pub use resp::Reply;
+pub use resp::{Reply, Resp};
 pub use small_disk::SmallDisk;
 pub use turn::Turn;
 
