@@ -62,7 +62,7 @@ pub struct ServeArgs {
     capacity: Option<u32>,
 
     /// If the data are damaged so that they can't be opened: set them aside in DIR and fetch this node's copies from the
-    /// other nodes. `always`: even if they can be opened, for a store that fails again and again
+    /// other nodes. `always`: even if they can be opened
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, default_missing_value = "damaged")]
     rebuild: Option<Rebuild>,
 

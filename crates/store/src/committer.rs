@@ -16,6 +16,7 @@ use torc_core::map::FastMap;
 use torc_core::storage::{StoreError, StoreReply, Write};
 
 use crate::budget::Budget;
+use crate::damage::Examination;
 use crate::engine::Engine;
 use crate::faults::FsyncFault;
 use crate::meta;
@@ -59,6 +60,8 @@ pub(crate) struct Committer {
     /// When the first commit that is not synced yet was applied.
     unsynced_since: Option<Instant>,
     reserve_checked_at: Option<Instant>,
+    /// Once the engine has failed.
+    examination: Option<Examination>,
 }
 
 impl Committer {
@@ -78,6 +81,7 @@ impl Committer {
             last_sync: Duration::ZERO,
             unsynced_since: None,
             reserve_checked_at: None,
+            examination: None,
         }
     }
 
@@ -100,9 +104,24 @@ impl Committer {
             {
                 self.sync();
             }
+            self.examine_if_failed();
         }
         if self.unsynced_since.is_some() {
             self.sync();
+        }
+        if let Some(examination) = self.examination.take() {
+            examination.stop();
+        }
+    }
+
+    /// An engine that failed may have met damage, and would meet it again: that is looked for, once.
+    fn examine_if_failed(&mut self) {
+        if self.examination.is_some() || !self.shared.is_out_of_service() || !self.engine.has_failed() {
+            return;
+        }
+        match Examination::start(self.engine.clone(), self.dir.clone()) {
+            Ok(examination) => self.examination = Some(examination),
+            Err(error) => tracing::error!(%error, "why the engine failed can't be looked into"),
         }
     }
 

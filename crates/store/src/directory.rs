@@ -5,6 +5,7 @@
 //! DIR/lock      held while the store is open; names the process
 //! DIR/identity  torc-store / format / cluster / node / epoch number and hash / ring / crc32c of all lines before, in hex
 //! DIR/engine/   the engine's files
+//! DIR/damage    only if the engine failed on damaged files: which
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use torc_core::message::RingEpoch;
 
+use crate::damage;
 use crate::engine::engine_dir;
 use crate::error::OpenError;
 use crate::options::StoreOptions;
@@ -60,6 +62,7 @@ impl Directory {
             }
             None => write_durably(dir, &file, &expected.to_text())?,
         }
+        damage::check(dir)?;
         if engine.exists() && !engine.join("version").exists() {
             // The engine writes that file last when it creates itself: this one was interrupted, and holds nothing.
             tracing::warn!(dir = %engine.display(), "removing a storage engine that was never completed");
@@ -82,8 +85,14 @@ pub fn set_aside(dir: &Path) -> Result<PathBuf, OpenError> {
         .expect("not all numbers are taken");
     let work = || -> std::io::Result<()> {
         std::fs::create_dir(&aside)?;
-        // In this order: data whose owner is not known any more are refused, never taken for another's.
-        for (from, name) in [(dir.join("identity"), "identity"), (engine_dir(dir), "engine")] {
+        // In this order: data whose owner is not known any more are refused, never taken for another's; and those that are
+        // marked as damaged are so until they are gone.
+        let parts = [
+            (dir.join("identity"), "identity"),
+            (engine_dir(dir), "engine"),
+            (dir.join(damage::MARK), damage::MARK),
+        ];
+        for (from, name) in parts {
             match std::fs::rename(&from, aside.join(name)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -247,7 +256,7 @@ fn unescape(text: &str) -> Option<String> {
     Some(plain)
 }
 
-fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+pub(crate) fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -259,7 +268,7 @@ fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 }
 
 /// The whole file or none of it, whatever happens meanwhile.
-fn write_durably(dir: &Path, file: &Path, text: &str) -> Result<(), OpenError> {
+pub(crate) fn write_durably(dir: &Path, file: &Path, text: &str) -> Result<(), OpenError> {
     let new: PathBuf = file.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut handle = File::create(&new)?;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Readable};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+    Readable,
+};
 use torc_core::causality::{Record, codec};
 use torc_core::key::RecordKey;
 use torc_core::storage::{Page, Range, Scrubbed, Spoiled, StoreError};
@@ -177,6 +180,11 @@ impl Engine {
     /// Tables that flushes have written and no compaction has merged yet.
     pub fn unmerged_tables(&self) -> usize {
         self.records.tree.l0_run_count()
+    }
+
+    /// True if the engine has failed for good: a flush, a compaction, a sync.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.db.persist(PersistMode::Buffer), Err(fjall::Error::Poisoned))
     }
 
     pub fn sealed_memtables(&self) -> usize {

@@ -71,6 +71,16 @@ pub enum OpenError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The engine failed on a damaged file while the store was open before.
+    #[error(
+        "{what}: run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others; or remove {mark} to open them as they are"
+    )]
+    MarkedDamaged {
+        /// Which file, and how that was noticed.
+        what: String,
+        /// What says so.
+        mark: PathBuf,
+    },
     /// A fact about this node fails its checksum.
     #[error(
         "a stored fact about this node is damaged ({what}): run `torc serve --rebuild`, which sets the damaged data aside and fetches this node's copies from the others"
@@ -131,6 +141,7 @@ impl OpenError {
         match self {
             Self::DamagedIdentity { .. }
             | Self::DamagedJournal { .. }
+            | Self::MarkedDamaged { .. }
             | Self::DamagedMeta { .. }
             | Self::DamagedEngine { .. } => true,
             Self::Locked { .. }

@@ -6,6 +6,7 @@ mod boot;
 mod budget;
 mod cache;
 mod committer;
+mod damage;
 mod directory;
 mod engine;
 mod error;

@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use fjall::AbstractTree;
+use fjall::{AbstractTree, Keyspace};
 use torc_core::storage::{Scrubbed, Spoiled, StoreError};
 use twox_hash::xxhash3_128::Hasher;
 
@@ -51,17 +51,34 @@ impl Scrubber {
     /// Reads about `bytes_max` bytes from a position on.
     pub fn part(&mut self, engine: &Engine, from: &[u8], bytes_max: u64) -> Result<Scrubbed, StoreError> {
         match from.split_first() {
-            None => Ok(self.files(engine, 0, bytes_max)),
+            None => Ok(self.files(&engine.records, 0, bytes_max)),
             Some((&FILES, number)) => {
                 let number = number.try_into().map_or(0, u64::from_be_bytes);
-                Ok(self.files(engine, number, bytes_max))
+                Ok(self.files(&engine.records, number, bytes_max))
             }
             Some((_, name)) => Self::records(engine, name, bytes_max),
         }
     }
 
-    fn files(&mut self, engine: &Engine, number: u64, bytes_max: u64) -> Scrubbed {
-        let files = files_of(engine);
+    /// The first file that is not what the engine's manifest says, as far as it is found before `must_stop`.
+    pub fn first_damaged(&mut self, keyspace: &Keyspace, must_stop: impl Fn() -> bool) -> Option<String> {
+        const PART_BYTES: u64 = 1 << 20;
+        let mut number = 0;
+        while !must_stop() {
+            let part = self.files(keyspace, number, PART_BYTES);
+            if let Some(spoiled) = part.spoiled.into_iter().next() {
+                return Some(spoiled.file);
+            }
+            match part.next.as_deref().and_then(<[u8]>::split_first) {
+                Some((&FILES, next)) => number = next.try_into().map_or(0, u64::from_be_bytes),
+                Some(_) | None => return None,
+            }
+        }
+        None
+    }
+
+    fn files(&mut self, keyspace: &Keyspace, number: u64, bytes_max: u64) -> Scrubbed {
+        let files = files_of(keyspace);
         let mut part = Scrubbed::default();
         let mut number = number;
         let mut buffer = vec![0; READ_BYTES];
@@ -85,7 +102,7 @@ impl Scrubber {
                         });
                     }
                     // A compaction has replaced it meanwhile.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_current(engine, number) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_current(keyspace, number) => {}
                     Err(error) => part.spoiled.extend(spoiled(file, &error.to_string())),
                 }
             }
@@ -95,7 +112,7 @@ impl Scrubber {
             };
             match reading.handle.read(&mut buffer) {
                 Ok(0) => {
-                    if reading.sum.finish_128() != reading.file.sum && is_current(engine, number) {
+                    if reading.sum.finish_128() != reading.file.sum && is_current(keyspace, number) {
                         part.spoiled
                             .extend(spoiled(&reading.file, "its sum is not the one in the manifest"));
                     }
@@ -138,9 +155,9 @@ impl Scrubber {
 }
 
 /// Tables by rising number, and blob files after them.
-fn files_of(engine: &Engine) -> BTreeMap<u64, EngineFile> {
+fn files_of(keyspace: &Keyspace) -> BTreeMap<u64, EngineFile> {
     const BLOBS: u64 = 1 << 63;
-    let version = engine.records.tree.current_version();
+    let version = keyspace.tree.current_version();
     let mut files = BTreeMap::new();
     let mut names_of_blobs: BTreeMap<u64, Vec<(Bytes, Bytes)>> = BTreeMap::new();
     for table in version.iter_tables() {
@@ -176,8 +193,8 @@ fn files_of(engine: &Engine) -> BTreeMap<u64, EngineFile> {
     files
 }
 
-fn is_current(engine: &Engine, number: u64) -> bool {
-    files_of(engine).contains_key(&number)
+fn is_current(keyspace: &Keyspace, number: u64) -> bool {
+    files_of(keyspace).contains_key(&number)
 }
 
 fn spoiled(file: &EngineFile, why: &str) -> Vec<Spoiled> {

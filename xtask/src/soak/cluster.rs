@@ -93,10 +93,9 @@ impl Cluster {
                 if started.elapsed() > time_max {
                     bail!("{} is not ready after {} s: {why}", node.name, time_max.as_secs());
                 }
-                let is_lost = why.contains("out of service") || node.asks_to_be_rebuilt();
-                if is_lost && !rebuilt.contains(&node.name) {
+                if node.asks_to_be_rebuilt() && !rebuilt.contains(&node.name) {
                     node.kill();
-                    node.start_with(&["--rebuild=always"])?;
+                    node.start_with(&["--rebuild"])?;
                     rebuilt.push(node.name.clone());
                 }
                 std::thread::sleep(Duration::from_millis(200));
@@ -153,8 +152,12 @@ impl Node {
         Ok(())
     }
 
-    /// True if the process has ended, and its last words name the command that rebuilds its copies.
+    /// True if the node has marked its data as damaged, or its process has ended and its last words name the command that
+    /// rebuilds its copies.
     fn asks_to_be_rebuilt(&self) -> bool {
+        if self.dir.join("damage").exists() {
+            return true;
+        }
         let mut process = self.process.lock().expect("no holder panics");
         let has_ended = process
             .as_mut()

@@ -172,7 +172,38 @@ fn a_node_with_a_damaged_journal_names_the_command_that_rebuilds_it_and_the_comm
     assert_eq!(read_all(&cluster, 0), COUNT);
 }
 
-/// For a store that opens and fails again and again: its data are sound enough to be opened, and are set aside all the same.
+/// What a store leaves whose engine failed on a damaged file (`crates/store/tests/store/scrub.rs` makes one fail).
+#[test]
+fn a_node_whose_data_are_marked_as_damaged_says_so_and_is_rebuilt_by_the_same_command() {
+    let mut cluster = Cluster::of_three();
+    let keys: Vec<String> = (0..20).map(|at| format!("/v1/kv/default/k{at}")).collect();
+    for key in &keys {
+        cluster[0].ask("PUT", &format!("{key}?w=3"), &[], b"v").expect(204);
+    }
+    cluster[1].stop();
+    let mark = cluster[1].dir.join("damage");
+    std::fs::write(&mark, "tables/7 is damaged\n").expect("writable");
+    let refused = Command::new(TORC)
+        .args(["serve", "--config"])
+        .arg(&cluster[1].config)
+        .output()
+        .expect("torc starts");
+    assert!(!refused.status.success());
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("tables/7 is damaged"), "it says what: {why}");
+    assert!(why.contains("torc serve --rebuild"), "and what to do: {why}");
+    cluster[1].start_with(&["--rebuild"]);
+    cluster[1].await_ready();
+    assert!(!mark.exists() && !files_with(&cluster[1].dir, "/damaged-1/damage").is_empty());
+    for key in &keys {
+        cluster[1].get(&format!("{key}?r=3")).expect(200);
+    }
+    cluster[1].stop();
+    cluster[1].start();
+    cluster[1].await_ready();
+}
+
+/// For a store that fails again and again and has no mark: its data are sound enough to be opened, and are set aside all the same.
 #[test]
 fn data_that_can_be_opened_are_set_aside_if_that_is_asked_for() {
     let mut cluster = written();

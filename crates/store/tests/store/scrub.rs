@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use torc_core::bucket::Durability;
 use torc_core::storage::{Scrubbed, StoreError, StoreOp, StoreReply};
-use torc_store::StoreOptions;
+use torc_store::{FsyncFault, StoreOptions};
 
 use crate::damage::table_with;
 use crate::harness::{Tested, commit, copy_dir, directory, key, open_with, options};
@@ -185,4 +185,59 @@ fn blob_file(dir: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// The engine's compactions stop at the first damaged block, and the store with them. It opened again and failed again.
+#[test]
+fn a_store_that_failed_on_a_damaged_table_says_so_at_the_next_start_until_its_data_are_set_aside() {
+    let dir = directory();
+    written(dir.path());
+    let table = table_of(dir.path());
+    let mut bytes = std::fs::read(&table).expect("readable");
+    bytes[10_000] ^= 0x10;
+    std::fs::write(&table, bytes).expect("writable");
+    let mark = dir.path().join("damage");
+
+    let mut tested = open_with(small(dir.path())).expect("the damage is in the middle of a table");
+    // Tables of the same keys, until they are compacted together.
+    let mut is_out_of_service = false;
+    for number in (0..COUNT).cycle().take(40 * COUNT as usize) {
+        let token = tested.submit(commit(&[(&key(number), &value(number))], Durability::Buffered));
+        if number % 50 == 0 && tested.wait(token) == StoreReply::Failed(StoreError::OutOfService) {
+            is_out_of_service = true;
+            break;
+        }
+    }
+    assert!(is_out_of_service, "no compaction met the damage");
+    let began = std::time::Instant::now();
+    while !mark.exists() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "no mark");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    drop(tested);
+
+    for _ in 0..2 {
+        let refused = open_with(small(dir.path())).map(drop).expect_err("marked");
+        assert!(refused.is_damage(), "{refused}");
+        let words = refused.to_string();
+        assert!(words.contains(&table.display().to_string()), "it says what: {words}");
+        assert!(words.contains("torc serve --rebuild"), "and what to do: {words}");
+    }
+    let aside = torc_store::set_aside(dir.path()).expect("nobody has it open");
+    assert!(aside.join("damage").exists() && aside.join("engine").exists() && !mark.exists());
+    let tested = open_with(small(dir.path())).expect("an empty directory");
+    tested.stop();
+}
+
+/// A sync that fails says nothing of the data: they are opened again as ever.
+#[test]
+fn a_store_that_failed_for_another_reason_has_no_mark() {
+    let dir = directory();
+    written(dir.path());
+    let mut tested = open_with(small(dir.path())).expect("opens");
+    tested.store.faults().set_fsync(FsyncFault::Fail);
+    assert_eq!(tested.put(&key(1), b"v"), StoreReply::Failed(StoreError::OutOfService));
+    drop(tested);
+    assert!(!dir.path().join("damage").exists());
+    open_with(small(dir.path())).expect("opens").stop();
 }
