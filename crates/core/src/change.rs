@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use crate::causality::codec::record_hash;
 use crate::causality::{
-    ClientContext, Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, SiblingsRecord, Stamp, Version,
+    ClientContext, Context, Dot, Expiry, Lives, LwwRecord, Payload, Record, RequestMark, SiblingsRecord, Stamp, Version,
 };
 use crate::id::ClientRequestId;
 use crate::key::RecordKey;
 use crate::life::Lineage;
-use crate::limits::CONTEXT_ENTRIES_MAX;
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure};
 use crate::site::Site;
@@ -21,12 +20,17 @@ use crate::time::{Hlc, Wall};
 pub enum Change {
     /// Merge another replica's record.
     Merge(Arc<Record>),
+    /// Merge what another home has signed for a client's put: a context that is too long is pruned here as it was there.
+    /// Otherwise the next comparison would bring back what the put had dropped.
+    TakePut(Arc<Record>),
     /// Sign a new version.
     Put(Box<Put>),
     /// Merge registers whose stamps were minted by the operation (Redis updates).
     Registers(Registers),
     /// Remove the record if it still hashes to this (RULINGS 24).
     Reap(u128),
+    /// Take the entries of lives that are over out of its context, if it still hashes to this (RULINGS 3).
+    Fold(u128, Arc<Lives>),
 }
 
 /// Registers to merge, and what a quorum read found under the same key: the replica may have missed it.
@@ -123,12 +127,25 @@ impl Signed {
 /// Applies one change to the current record.
 pub fn apply(key: &RecordKey, change: Change, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
     match change {
-        Change::Merge(incoming) => merged(current, &incoming, None),
+        Change::Merge(incoming) => {
+            let changed = merged(current, &incoming, None);
+            if active(Mutant::PruneInMerge) {
+                return pruned(key, changed, site);
+            }
+            changed
+        }
+        Change::TakePut(incoming) => {
+            let changed = merged(current, &incoming, None);
+            if brings_a_sibling(&changed, current) {
+                return pruned(key, changed, site);
+            }
+            changed
+        }
         Change::Registers(registers) => {
             let incoming = Arc::new(Record::Lww(registers.registers));
             merged(current, &incoming, registers.base.as_ref())
         }
-        Change::Put(put) => signed(*put, current, Lineage::Record, site),
+        Change::Put(put) => signed(key, *put, current, Lineage::Record, site),
         Change::Reap(hash) => match current {
             Some(record) if record_hash(key, record) == hash => Changed::Removed,
             record => Changed::Unchanged {
@@ -136,7 +153,63 @@ pub fn apply(key: &RecordKey, change: Change, current: Option<&Arc<Record>>, sit
                 signed: Signed::Nothing,
             },
         },
+        Change::Fold(hash, lives) => folded(key, hash, &lives, current, site),
     }
+}
+
+fn folded(key: &RecordKey, hash: u128, lives: &Lives, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
+    let held = current.filter(|record| record_hash(key, record) == hash);
+    let folded = match held.map(AsRef::as_ref) {
+        Some(Record::Siblings(record)) => record.folded(lives, &site.context_limits),
+        Some(Record::Lww(_)) | None => None,
+    };
+    let Some(folded) = folded else {
+        return Changed::Unchanged {
+            record: current.cloned(),
+            signed: Signed::Nothing,
+        };
+    };
+    site.stats.folded_contexts += 1;
+    Changed::New {
+        record: Arc::new(Record::Siblings(folded)),
+        signed: Signed::Nothing,
+    }
+}
+
+/// What was merged, with a context that is too long pruned.
+fn pruned(key: &RecordKey, changed: Changed, site: &mut Site) -> Changed {
+    let Changed::New { record, signed } = changed else {
+        return changed;
+    };
+    let entries = match &*record {
+        Record::Siblings(merged) => merged.seen.entries(),
+        Record::Lww(_) => 0,
+    };
+    if entries <= site.context_limits.entries_max {
+        return Changed::New { record, signed };
+    }
+    let mut record = (*record).clone();
+    if let Record::Siblings(merged) = &mut record {
+        let dropped = merged.prune(&site.context_limits);
+        site.note_long_context(key, entries, dropped);
+    }
+    Changed::New {
+        record: Arc::new(record),
+        signed,
+    }
+}
+
+/// True if a merge brought a version that this replica had not seen: the put itself, as a rule.
+fn brings_a_sibling(changed: &Changed, current: Option<&Arc<Record>>) -> bool {
+    let Changed::New { record, .. } = changed else {
+        return false;
+    };
+    let Record::Siblings(merged) = &**record else {
+        return false;
+    };
+    let seen = current.and_then(|held| held.as_siblings()).map(|held| &held.seen);
+    let mut siblings = merged.siblings.iter();
+    siblings.any(|sibling| seen.is_none_or(|seen| !seen.covers(sibling.0)))
 }
 
 /// The current record with `base` merged in.
@@ -176,7 +249,13 @@ fn merged(current: Option<&Arc<Record>>, incoming: &Arc<Record>, base: Option<&A
 }
 
 /// Signs a put on the current record, or on what is kept of it for a home.
-pub fn signed(put: Put, current: Option<&Arc<Record>>, lineage: Lineage, site: &mut Site) -> Changed {
+pub fn signed(
+    key: &RecordKey,
+    put: Put,
+    current: Option<&Arc<Record>>,
+    lineage: Lineage,
+    site: &mut Site,
+) -> Changed {
     let start = on_base(current, put.base.as_ref());
     match &put.kind {
         PutKind::Siblings { .. } => {
@@ -185,7 +264,7 @@ pub fn signed(put: Put, current: Option<&Arc<Record>>, lineage: Lineage, site: &
                 Some(Record::Lww(_)) => return mismatch(),
                 None => SiblingsRecord::default(),
             };
-            put_sibling(put, record, start, current, lineage, site)
+            put_sibling(key, put, record, start, current, lineage, site)
         }
         PutKind::Lww { .. } | PutKind::ClearPartition => {
             let record = match start.as_deref() {
@@ -206,6 +285,7 @@ pub fn signed(put: Put, current: Option<&Arc<Record>>, lineage: Lineage, site: &
 }
 
 fn put_sibling(
+    key: &RecordKey,
     put: Put,
     mut record: SiblingsRecord,
     start: Option<Arc<Record>>,
@@ -237,6 +317,9 @@ fn put_sibling(
     }
     let dot = site.minter.mint_dot(&record.seen, lineage);
     let written_at = site.clock.mint(site.now.wall, Hlc::ZERO);
+    let limits = site.context_limits;
+    let may_be_long = record.seen.entries() + context.entries() + 1 > limits.timed_from || !record.growth.is_empty();
+    let before = may_be_long.then(|| record.seen.clone());
     record.put(
         &context,
         dot,
@@ -255,10 +338,18 @@ fn put_sibling(
             dot,
         });
     }
-    site.stats.context_entries_max = site.stats.context_entries_max.max(record.seen.entries() as u64);
-    if record.seen.entries() > CONTEXT_ENTRIES_MAX {
-        site.stats.contexts_over_limit += 1;
+    let entries = record.seen.entries();
+    if let Some(before) = before
+        && (entries > limits.timed_from || !record.growth.is_empty())
+    {
+        record.note_growth(&before, written_at.wall());
     }
+    if entries > limits.entries_max {
+        let dropped = record.prune(&limits);
+        site.stats.contexts_over_limit += 1;
+        site.note_long_context(key, entries, dropped);
+    }
+    site.stats.context_entries_max = site.stats.context_entries_max.max(record.seen.entries() as u64);
     let context = if active(Mutant::PutAnswersRecordContext) {
         record.seen.clone()
     } else {

@@ -148,10 +148,13 @@ pub enum Notice {
         /// Which.
         key: crate::key::RecordKey,
     },
-    /// A client put dropped the oldest entry of a context that had grown too long (RULINGS 3).
+    /// A client put dropped the oldest entries of a context that had grown too long (RULINGS 3): what they had replaced may
+    /// come back.
     ContextPruned {
         /// Which.
         key: crate::key::RecordKey,
+        /// Whose entries.
+        dropped: Vec<crate::id::ActorId>,
     },
     /// The store failed; the node serves no writes until it is restarted.
     StoreOutOfService,

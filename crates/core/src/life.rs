@@ -33,8 +33,10 @@ pub struct Minter {
     /// Counter of stamps, which have no record of their own to count in.
     stamps: u64,
     has_minted: bool,
-    /// Births of this life whose record was reaped.
+    /// Births of this life whose record was reaped, or whose entry was pruned: none of them signs again.
     reaped: Births,
+    /// The life before the clean stop may still go on in place of this one.
+    may_resume: bool,
 }
 
 impl Minter {
@@ -48,6 +50,7 @@ impl Minter {
             stamps: 0,
             has_minted: false,
             reaped: Births::default(),
+            may_resume: false,
         }
     }
 
@@ -57,9 +60,26 @@ impl Minter {
         self.life
     }
 
-    /// Ends the current life.
+    /// The current life, if no other life of this node can sign any more.
+    #[must_use]
+    pub fn settled_life(&self) -> Option<Life> {
+        let may_change = self.may_resume && !self.has_minted;
+        (!may_change).then_some(self.life)
+    }
+
+    /// Peers may confirm that the life before the clean stop goes on.
+    pub fn await_resumption(&mut self) {
+        self.may_resume = true;
+    }
+
+    /// Ends the current life. Whoever has signed since its start goes back to none before it, whatever peers may confirm
+    /// yet: it may have said that they are over.
     pub fn begin(&mut self, life: Life) {
-        *self = Self::new(self.node, life);
+        *self = Self {
+            may_resume: self.may_resume,
+            has_minted: self.has_minted,
+            ..Self::new(self.node, life)
+        };
     }
 
     /// Goes on with the life that was stopped cleanly, unless something was minted under the new one already.
@@ -68,6 +88,7 @@ impl Minter {
         if self.has_minted {
             return false;
         }
+        self.may_resume = false;
         self.life = marker.life;
         self.birth = marker.birth;
         self.stamps = marker.birth;
@@ -93,9 +114,12 @@ impl Minter {
 
     /// The next dot for a key of which `seen` is all that this replica knows. An actor continues only on a record that
     /// holds an entry of it: otherwise an older, handed-off dot of our own could be covered by the new one (riak_kv #679).
+    /// One that was reaped or pruned never does: a client's context may bring back a part of what it had signed, and the next
+    /// number after that part was used.
     pub fn mint_dot(&mut self, seen: &Context, lineage: Lineage) -> Dot {
         self.has_minted = true;
-        let mine = |actor: &ActorId| actor.node == self.node && actor.life == self.life;
+        let mine =
+            |actor: &ActorId| actor.node == self.node && actor.life == self.life && !self.reaped.contains(actor.birth);
         let continued = match lineage {
             Lineage::Kept(last) if !active(Mutant::StandInContinuesAnyActor) => last.map(|dot| dot.actor).filter(mine),
             Lineage::Record | Lineage::Kept(_) => {
@@ -147,9 +171,15 @@ impl Minter {
         let Record::Siblings(record) = record else { return };
         let actors = record.seen.vector().iter().map(|entry| entry.0);
         for actor in actors.chain(record.seen.dots().iter().map(|dot| dot.actor)) {
-            if actor.node == self.node && actor.life == self.life {
-                self.reaped.insert(actor.birth);
-            }
+            self.note_gone(actor);
+        }
+    }
+
+    /// An actor's entry is gone from a record that goes on: what others still have of it is no sign of having forgotten
+    /// something, and it signs no more.
+    pub fn note_gone(&mut self, actor: ActorId) {
+        if actor.node == self.node && actor.life == self.life {
+            self.reaped.insert(actor.birth);
         }
     }
 
@@ -178,6 +208,7 @@ impl Minter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::causality::SiblingsRecord;
 
     fn minter() -> Minter {
         Minter::new(NodeId(1), Life(7))
@@ -251,6 +282,41 @@ mod tests {
         let mut used = minter();
         used.mint_dot(&Context::new(), Lineage::Record);
         assert!(!used.resume(&marker));
+    }
+
+    /// Reaped after two writes; then a client that had read between them put with its old context at another home. The
+    /// actor went on from there: its second dot named two writes, and a context that had seen the first covered the second.
+    #[test]
+    fn an_actor_whose_record_was_reaped_never_signs_again() {
+        let mut minter = minter();
+        let mut record = SiblingsRecord::default();
+        let first = minter.mint_dot(&record.seen, Lineage::Record);
+        record.seen.insert(first);
+        let after_first = record.seen.clone();
+        record.seen.insert(minter.mint_dot(&record.seen, Lineage::Record));
+        minter.note_reaped(&Record::Siblings(record));
+        assert!(!minter.has_forgotten(&after_first, None));
+        assert_ne!(minter.mint_dot(&after_first, Lineage::Record).actor, first.actor);
+    }
+
+    #[test]
+    fn a_life_is_settled_once_no_earlier_one_can_go_on() {
+        let mut minter = minter();
+        assert_eq!(minter.settled_life(), Some(Life(7)));
+        minter.await_resumption();
+        minter.begin(Life(8));
+        assert_eq!(minter.settled_life(), None, "the one before the stop may go on");
+        minter.mint_dot(&Context::new(), Lineage::Record);
+        assert_eq!(minter.settled_life(), Some(Life(8)));
+        minter.begin(Life(9));
+        assert_eq!(minter.settled_life(), Some(Life(9)));
+        let before_the_stop = CleanMarker {
+            life: Life(3),
+            birth: 9,
+            hlc: Hlc::ZERO,
+            incarnation: 1,
+        };
+        assert!(!minter.resume(&before_the_stop), "it was said to be over");
     }
 
     #[test]

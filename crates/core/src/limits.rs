@@ -18,6 +18,13 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 pub const SIBLINGS_MAX: u32 = 100;
 /// Context entries past which a key is reported and, on client puts only, pruned (RULINGS 3).
 pub const CONTEXT_ENTRIES_MAX: usize = 50;
+/// Entries that a pruned context may have beside those of live siblings, if these alone are near the limit.
+pub const CONTEXT_ENTRIES_SPARE: usize = 10;
+/// With more entries than this a context says when each of them grew: five times before pruning needs to know it, and far
+/// above what a key has whose nodes seldom crash.
+pub const CONTEXT_ENTRIES_TIMED_FROM: usize = 10;
+/// With more entries than this a context is worth the proof that folding takes.
+pub const CONTEXT_ENTRIES_FOLDED_FROM: usize = 10;
 /// Longest context token, in characters.
 pub const CONTEXT_TOKEN_CHARS_MAX: usize = 4_096;
 /// Client request ids that a record remembers (RULINGS 17).

@@ -68,11 +68,17 @@ pub enum Mutant {
     StandInContinuesAnyActor,
     /// What a stand-in has signed counts before it is durable there.
     StandInCountsUndurable,
+    /// Pruning drops the entries of live siblings too.
+    PruneLiveActor,
+    /// Whatever merges prunes.
+    PruneInMerge,
+    /// The entries of dead actors go before the other homes were asked.
+    FoldAlone,
 }
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -105,6 +111,9 @@ impl Mutant {
         Self::NoQuarantine,
         Self::StandInContinuesAnyActor,
         Self::StandInCountsUndurable,
+        Self::PruneLiveActor,
+        Self::PruneInMerge,
+        Self::FoldAlone,
     ];
 }
 

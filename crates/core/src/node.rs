@@ -92,6 +92,9 @@ impl Node {
         let hlc = boot.marker.map_or(crate::time::Hlc::ZERO, |marker| marker.hlc);
         let mut site = Site::new(id, ring, catalog, HlcClock::resume(hlc), seed, now);
         let operations = Operations::new(&mut site.random);
+        if boot.marker.is_some() {
+            site.minter.await_resumption();
+        }
         let boots = Boots::new(&boot, now.time);
         let members = site.ring.members().iter().map(|member| member.id);
         let gossip = Gossip::new(id, boots.incarnation(), members, seed ^ GOSSIP_SEED, now.time);

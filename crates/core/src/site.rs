@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::background::Background;
 use crate::bucket::{Bucket, Catalog};
-use crate::causality::Record;
+use crate::causality::{ContextLimits, Record};
 use crate::change::{Change, Put};
 use crate::circuit::Circuits;
 use crate::command::Command;
@@ -21,7 +21,7 @@ use crate::effect::{Effect, Notice, Outbox};
 use crate::entropy::Trees;
 use crate::event::Event;
 use crate::hedging::Hedging;
-use crate::id::{BucketId, Life, NodeId, OpId, PartitionId, Token};
+use crate::id::{ActorId, BucketId, Life, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::life::Minter;
 use crate::limits::CLOCK_AHEAD_MS_MAX;
@@ -41,6 +41,12 @@ const CLOCK_JUMP_MS: i64 = 500;
 /// Writes of one operation are numbered from 1 to at most this.
 const WRITE_ATTEMPTS_MAX: u16 = 2 * crate::limits::REMINTS_MAX;
 
+/// True if the attempt is that of a client's write: not of a read that writes back, nor of what nobody waits for.
+#[must_use]
+pub fn is_of_a_write(attempt: u16) -> bool {
+    (1..=WRITE_ATTEMPTS_MAX).contains(&attempt)
+}
+
 /// Work of a node for itself, done before the step ends: the local replica is asked and answers like any other, without
 /// a message.
 #[derive(Debug)]
@@ -59,6 +65,17 @@ pub enum Local {
     Begin(Origin, Command, Time, Place),
     /// An operation is over: answer whoever asked for it.
     Finished(Origin, Outcome),
+}
+
+/// A context above its bound, for operators.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LongContext {
+    /// Of which record.
+    pub key: RecordKey,
+    /// How many entries it had.
+    pub entries: usize,
+    /// When that was.
+    pub at: Time,
 }
 
 /// See the module.
@@ -116,6 +133,10 @@ pub struct Site {
     pub generations: BTreeMap<(PartitionId, BucketId), Generation>,
     /// How long all homes must have held a dead record before it is forgotten, in milliseconds.
     pub reap_age_ms: u64,
+    /// What contexts may hold.
+    pub context_limits: ContextLimits,
+    /// The last put that met a context above its bound.
+    pub long_context: Option<LongContext>,
     /// This node's disk is an older one, and it is not known yet what was reaped since: it signs and keeps nothing.
     pub is_unsettled: bool,
     clock_sound: bool,
@@ -165,6 +186,8 @@ impl Site {
             out: Outbox::new(),
             generations: BTreeMap::new(),
             reap_age_ms: crate::reaping::AGE_MS,
+            context_limits: ContextLimits::default(),
+            long_context: None,
             is_unsettled: false,
             clock_sound: true,
             attempts: 0,
@@ -486,6 +509,24 @@ impl Site {
     /// Something an operator should know.
     pub fn notice(&mut self, notice: Notice) {
         self.out.push(Effect::Notice(notice));
+    }
+
+    /// A put has met a context above its bound, and dropped these actors' entries of it.
+    pub fn note_long_context(&mut self, key: &RecordKey, entries: usize, dropped: Vec<ActorId>) {
+        self.long_context = Some(LongContext {
+            key: key.clone(),
+            entries,
+            at: self.now.time,
+        });
+        if dropped.is_empty() {
+            return;
+        }
+        self.stats.context_entries_pruned += dropped.len() as u64;
+        for &actor in &dropped {
+            self.minter.note_gone(actor);
+        }
+        let key = key.clone();
+        self.notice(Notice::ContextPruned { key, dropped });
     }
 
     /// A record of this node is damaged: it is told once, and mended.

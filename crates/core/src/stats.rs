@@ -57,6 +57,10 @@ pub struct Stats {
     pub reaped_records: u64,
     /// Records put aside because the other homes had reaped what this disk still held.
     pub quarantined_records: u64,
+    /// Records rid of the entries of lives that are over.
+    pub folded_contexts: u64,
+    /// Entries dropped from contexts that had grown too long (RULINGS 3).
+    pub context_entries_pruned: u64,
     /// Client puts that left a context above its bound.
     pub contexts_over_limit: u64,
     /// The largest context that a client put left, in entries.

@@ -354,7 +354,9 @@ impl Clients {
             let r = answers_of(own.unwrap_or(history.keys[key].bucket.r), n);
             return (Command::Get(Get { target, options }), Part::Get { key, r, strict });
         }
-        let is_cleaning = world.scenario.reaping.is_some() && world.now_us + CLEANING_US >= self.until_us;
+        let plan = world.scenario.reaping.as_ref();
+        let is_deleted = plan.is_some_and(|plan| !plan.keys_live_on || key.is_multiple_of(2));
+        let is_cleaning = is_deleted && world.now_us + CLEANING_US >= self.until_us;
         let token = if is_cleaning {
             self.clients[client].tokens.get(&key).cloned()
         } else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
 use torc_core::causality::{ClientContext, Context, Dot, Payload, Record, Stamp};
 use torc_core::command::Target;
+use torc_core::id::ActorId;
 use torc_core::key::RecordKey;
 use torc_core::outcome::Found;
 use torc_core::quorum::QuorumSize;
@@ -67,11 +68,18 @@ pub struct Key {
     pub lost_at_us: Option<u64>,
     /// Client request ids used so far.
     pub request_ids: usize,
-    /// An operator was told that the context had been pruned (RULINGS 3): old versions may come back.
-    pub is_pruned: bool,
+    /// Whose entries of its context an operator was told had been pruned, and at which host (RULINGS 3): old versions of
+    /// theirs may come back.
+    pub pruned: BTreeSet<(usize, ActorId)>,
 }
 
 impl Key {
+    /// Some context of it was pruned.
+    #[must_use]
+    pub fn is_pruned(&self) -> bool {
+        !self.pruned.is_empty()
+    }
+
     /// Acknowledged means synced.
     #[must_use]
     pub fn is_synced(&self) -> bool {
@@ -266,7 +274,7 @@ impl History {
             puts: Vec::new(),
             lost_at_us: None,
             request_ids: 0,
-            is_pruned: false,
+            pruned: BTreeSet::new(),
         });
     }
 
@@ -376,6 +384,34 @@ impl History {
         }
     }
 
+    /// A home has taken entries out of a context because all homes hold the same. What they stood for is promised no more,
+    /// but that it does not come back.
+    pub fn on_folded(&mut self, changed: &Changed) {
+        let Some(key) = self.key_of(&changed.key) else { return };
+        for id in self.keys[key].puts.clone() {
+            if self.holds(id, changed.before.as_deref()) && !self.holds(id, Some(&changed.after)) {
+                let put = &mut self.puts[id];
+                put.is_reaped = true;
+                put.is_void = true;
+                put.is_quorum_void = true;
+            }
+        }
+    }
+
+    /// A host has said that it pruned a context.
+    pub fn on_pruned(&mut self, host: usize, name: &RecordKey, dropped: &[ActorId]) {
+        let Some(key) = self.key_of(name) else { return };
+        self.keys[key].pruned.extend(dropped.iter().map(|actor| (host, *actor)));
+    }
+
+    /// True if some home has pruned a dot of this put: whether others hold it does not show any more.
+    #[must_use]
+    pub fn was_pruned(&self, id: PutId) -> bool {
+        let put = &self.puts[id];
+        let mut pruned = self.keys[put.key].pruned.iter();
+        pruned.any(|(_, actor)| put.dots.iter().any(|dot| dot.actor == *actor))
+    }
+
     /// A host lost what it kept of these records for others. That may have been all there was.
     pub fn on_hints_lost(&mut self, names: &[RecordKey], world: &World) {
         for key in names.iter().filter_map(|name| self.key_of(name)).collect::<Vec<_>>() {
@@ -463,7 +499,9 @@ impl History {
         let put = &self.puts[id];
         match record {
             None => false,
-            Some(Record::Siblings(record)) => put.dots.iter().any(|&dot| covers(&record.seen, dot)),
+            Some(Record::Siblings(record)) => {
+                self.was_pruned(id) || put.dots.iter().any(|&dot| covers(&record.seen, dot))
+            }
             Some(Record::Lww(record)) => put.clock().is_some_and(|clock| {
                 let answered = put.stamps.iter().rev().find(|stamp| stamp.0 == clock.0);
                 let stands = order_of(record.stamp);

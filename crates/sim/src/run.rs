@@ -10,16 +10,17 @@ use torc_core::node::Node;
 use torc_core::outcome::Outcome;
 
 use crate::checkers::dots::Dots;
+use crate::checkers::forgetting::Forgot;
 use crate::checkers::{
-    Violation, bounds, causality, convergence, durability, expiry, hints, liveness, outcomes, reaping, request_ids,
-    resurrection, scrubbing,
+    Violation, bounds, causality, convergence, durability, expiry, forgetting, hints, liveness, outcomes, reaping,
+    request_ids, resurrection, scrubbing,
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
 use crate::history::{Fate, History, Shown};
 use crate::redis::RedisClients;
 use crate::scenario::{ReapingPlan, Scenario};
-use crate::world::disk::SyncMode;
+use crate::world::disk::{Changed, SyncMode};
 use crate::world::image::Records;
 use crate::world::lifecycle::Death;
 use crate::world::{Alarm, Event, Happening, Loss, World};
@@ -248,7 +249,10 @@ impl Run {
             Happening::Applied(host, changed) | Happening::Kept(host, changed) => {
                 self.history.learn(&changed);
                 self.dots.check(&changed)?;
-                causality::check(&self.history, host, &changed, &self.world)
+                causality::check(&self.history, host, &changed, &self.world)?;
+                let forgot = forgetting::check(&self.history, host, &changed, &self.world)?;
+                self.on_forgotten(forgot, host, &changed);
+                Ok(())
             }
             Happening::Removed(host, name, record) => {
                 let is_settling = self.world.hosts[host].node.as_ref().is_some_and(Node::is_settling);
@@ -282,13 +286,24 @@ impl Run {
                 self.history.on_hints_lost(&hints, &self.world);
                 Ok(())
             }
-            Happening::Noticed(_, notice) => {
-                if let Notice::ContextPruned { key } = notice
-                    && let Some(key) = self.history.key_of(&key)
-                {
-                    self.history.keys[key].is_pruned = true;
+            Happening::Noticed(host, notice) => {
+                if let Notice::ContextPruned { key, dropped } = notice {
+                    self.history.on_pruned(host, &key, &dropped);
                 }
                 Ok(())
+            }
+        }
+    }
+
+    fn on_forgotten(&mut self, forgot: Forgot, host: usize, changed: &Changed) {
+        let now_us = self.world.now_us;
+        let trace = &mut self.world.trace;
+        match forgot {
+            Forgot::Nothing => {}
+            Forgot::Pruned => trace.event(now_us, host, || format!("prunes {:?}", changed.key)),
+            Forgot::Folded => {
+                trace.event(now_us, host, || format!("folds {:?}", changed.key));
+                self.history.on_folded(changed);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! what the clients do. Drawn once, before the run begins.
 
 use torc_core::bucket::{Bucket, Conflict, Durability, StorageClass};
+use torc_core::causality::ContextLimits;
 use torc_core::id::BucketId;
 use torc_core::limits::RUNNING_MAX_DEFAULT;
 use torc_core::quorum::QuorumSize;
@@ -108,6 +109,8 @@ pub struct ReapingPlan {
     pub away: Option<usize>,
     /// Operators keep hints from being handed over.
     pub hints_are_paused: bool,
+    /// Every other key is not deleted in the end: there is something to fold.
+    pub keys_live_on: bool,
 }
 
 /// See the module.
@@ -145,6 +148,8 @@ pub struct Scenario {
     pub hostile_us: u64,
     /// Whether and how dead records are forgotten.
     pub reaping: Option<ReapingPlan>,
+    /// What contexts may hold: in some runs so little that they are pruned and folded.
+    pub contexts: ContextLimits,
 }
 
 impl Scenario {
@@ -159,13 +164,16 @@ impl Scenario {
         if !faults.is_empty() && overload.percent(25) {
             faults.push(FaultKind::SlowPeer);
         }
+        let mut contexts = Chance::new(seed, 11);
         let mut reaping = Chance::new(seed, 7);
         let reaping = reaping.percent(15).then(|| ReapingPlan {
             every_us: reaping.pick(&[2_000_000, 10_000_000]),
             faulty_us: reaping.between(200, 600) * 1_000_000,
             away: reaping.percent(40).then(|| reaping.index(nodes)),
             hints_are_paused: reaping.percent(60),
+            keys_live_on: contexts.percent(60),
         });
+        let contexts = draw_contexts(&mut contexts, reaping.is_some());
         let is_calm = faults.is_empty();
         let network = draw_network(&mut chance, is_calm);
         let victim = chance.percent(35).then(|| chance.index(nodes));
@@ -217,6 +225,7 @@ impl Scenario {
             faults,
             hostile_us,
             reaping,
+            contexts,
         };
         if Chance::new(seed, 8).percent(RESTARTS_PERCENT) {
             scenario.restart_quickly();
@@ -240,6 +249,26 @@ impl Scenario {
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.faults.is_empty() && self.network.loss == 0 && self.network.tail == 0
+    }
+}
+
+/// Nodes that crash leave an entry for each life; in these runs few of them are many.
+fn draw_contexts(chance: &mut Chance, folds: bool) -> ContextLimits {
+    let usual = ContextLimits::default();
+    let is_pruned = chance.percent(30);
+    ContextLimits {
+        entries_max: if is_pruned {
+            chance.pick(&[2, 3, 5])
+        } else {
+            usual.entries_max
+        },
+        spare: if is_pruned { 1 } else { usual.spare },
+        timed_from: chance.pick(&[0, 2, usual.timed_from]),
+        folded_from: if folds {
+            chance.pick(&[0, 1, 3])
+        } else {
+            usual.folded_from
+        },
     }
 }
 

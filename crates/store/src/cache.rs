@@ -137,6 +137,7 @@ pub(crate) fn copy_record(record: &Record) -> Record {
                 seen: siblings.seen.clone(),
                 siblings: siblings.siblings.iter().map(copy_version).collect(),
                 marks: siblings.marks.clone(),
+                growth: siblings.growth.clone(),
             })
         }
     }

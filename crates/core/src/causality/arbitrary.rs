@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 
 use crate::causality::{
-    ClientContext, Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, RequestMarks, SiblingsRecord, Stamp,
-    Value, Version,
+    ClientContext, Context, Dot, Expiry, Growth, LwwRecord, Payload, Record, RequestMark, RequestMarks, SiblingsRecord,
+    Stamp, Value, Version,
 };
 use crate::id::{ActorId, BucketId, ClientRequestId, Life, NodeId, PartitionId};
 use crate::key::RecordKey;
@@ -139,9 +139,26 @@ pub(crate) fn siblings_record() -> impl Strategy<Value = SiblingsRecord> {
         written_at,
         expires_at,
     });
-    (context(), prop::collection::btree_map(dot(), version, 0..4), marks(3)).prop_map(|(seen, siblings, marks)| {
+    let moments = prop::collection::vec(any::<(prop::sample::Index, u32)>(), 0..4);
+    let parts = (
+        context(),
+        prop::collection::btree_map(dot(), version, 0..4),
+        marks(3),
+        moments,
+    );
+    parts.prop_map(|(seen, siblings, marks, moments)| {
         let siblings: SmallVec<[(Dot, Version); 1]> = siblings.into_iter().collect();
-        SiblingsRecord { seen, siblings, marks }
+        let mut growth = Growth::default();
+        for (which, at) in moments.iter().filter(|_| !seen.vector().is_empty()) {
+            let actor = seen.vector()[which.index(seen.vector().len())].0;
+            growth.note(actor, Wall(u64::from(*at)));
+        }
+        SiblingsRecord {
+            seen,
+            siblings,
+            marks,
+            growth,
+        }
     })
 }
 
@@ -222,6 +239,7 @@ fn play(steps: &[Step]) -> Vec<SiblingsRecord> {
                     counter: replica.seen.highest(actor).max(context.highest(actor)) + 1,
                 };
                 let text = format!("{at}:{}", dot.counter);
+                let before = replica.seen.clone();
                 let payload = if *is_delete {
                     Payload::Tombstone
                 } else {
@@ -236,6 +254,10 @@ fn play(steps: &[Step]) -> Vec<SiblingsRecord> {
                         expires_at: None,
                     },
                 );
+                // As puts do on long contexts, now and then.
+                if time % 2 == 0 {
+                    replica.note_growth(&before, wall);
+                }
                 if let Some(id) = id {
                     requests += 1;
                     replica.mark(RequestMark {

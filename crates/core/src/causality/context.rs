@@ -60,6 +60,13 @@ impl Context {
         self.vector.len() + self.dots.len()
     }
 
+    /// The same of one actor.
+    #[must_use]
+    pub fn entries_of(&self, actor: ActorId) -> usize {
+        let single = self.dots.iter().filter(|dot| dot.actor == actor).count();
+        usize::from(self.slot(actor).is_ok()) + single
+    }
+
     /// The vector part, by actor.
     #[must_use]
     pub fn vector(&self) -> &[(ActorId, u64)] {
@@ -122,7 +129,7 @@ impl Context {
         }
     }
 
-    /// Forgets one actor: the counted last resort of RULINGS 3, never part of a merge.
+    /// Forgets one actor: for folding and pruning (RULINGS 3), never part of a merge.
     pub fn forget(&mut self, actor: ActorId) {
         self.vector.retain(|entry| entry.0 != actor);
         self.dots.retain(|dot| dot.actor != actor);

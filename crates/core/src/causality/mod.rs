@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+pub mod bounds;
 pub mod codec;
 pub mod context;
 pub mod dot;
+pub mod growth;
 #[cfg(test)]
 mod laws;
 pub mod lww;
@@ -14,8 +16,10 @@ pub mod siblings;
 pub mod token;
 pub mod value;
 
+pub use bounds::{ContextLimits, Lives};
 pub use context::Context;
 pub use dot::Dot;
+pub use growth::Growth;
 pub use lww::{Expiry, LwwRecord, Stamp};
 pub use marks::{RequestMark, RequestMarks};
 pub use record::Record;

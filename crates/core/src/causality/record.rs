@@ -56,7 +56,8 @@ impl Record {
                     .iter()
                     .map(|sibling| sibling.1.payload.bytes() + 64)
                     .sum();
-                versions + 32 * record.seen.entries() + 96 * record.marks.as_slice().len() + 96
+                let moments = 24 * record.growth.as_slice().len();
+                versions + 32 * record.seen.entries() + 96 * record.marks.as_slice().len() + moments + 96
             }
             Self::Lww(record) => record.payload.bytes() + 96 * record.marks.as_slice().len() + 128,
         }

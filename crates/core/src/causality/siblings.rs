@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use crate::causality::{Context, Dot, Payload, RequestMark, RequestMarks};
+use crate::causality::{Context, Dot, Growth, Payload, RequestMark, RequestMarks};
 use crate::limits::REQUEST_MARK_AGE_MS_MAX;
 use crate::mutants::{Mutant, active};
 use crate::time::{Hlc, Wall};
@@ -36,6 +36,8 @@ pub struct SiblingsRecord {
     pub siblings: SmallVec<[(Dot, Version); 1]>,
     /// Answered client request ids.
     pub marks: RequestMarks,
+    /// When the entries of `seen` last grew, where they are many.
+    pub growth: Growth,
 }
 
 impl SiblingsRecord {
@@ -68,6 +70,7 @@ impl SiblingsRecord {
         }
         self.seen.merge(&other.seen);
         self.marks.merge(&other.marks);
+        self.growth.merge(&other.growth);
         self.drop_repeated_requests();
         if active(Mutant::MergeDropsSiblings) {
             let surplus = self.siblings.len().saturating_sub(1);

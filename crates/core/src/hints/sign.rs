@@ -29,7 +29,7 @@ impl Hints {
         let own = self.kept.get(&home).and_then(|of_home| of_home.get(&key));
         let lineage = Lineage::Kept(own.and_then(|hint| hint.signed));
         let base = put.base.clone();
-        let changed = match change::signed(put, before.as_ref(), lineage, site) {
+        let changed = match change::signed(&key, put, before.as_ref(), lineage, site) {
             Changed::New { ref record, .. }
             | Changed::Unchanged {
                 record: Some(ref record),

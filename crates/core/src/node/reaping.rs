@@ -1,8 +1,10 @@
 //! Where reaping meets the replica and the hints.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Node;
+use crate::causality::Lives;
 use crate::hints::Hints;
 use crate::id::{BucketId, NodeId, PartitionId, Token};
 use crate::key::RecordKey;
@@ -38,6 +40,10 @@ impl Copies for Held<'_> {
 
     fn is_clear_of_hints(&self, partition: PartitionId, age_ms: u64, now: Time) -> bool {
         self.hints.is_clear(partition, age_ms, now)
+    }
+
+    fn fold(&mut self, records: Vec<(RecordKey, u128)>, lives: &Arc<Lives>, site: &mut Site) {
+        self.replica.fold(records, lives, site);
     }
 
     fn reap(&mut self, records: Vec<(RecordKey, u128)>, site: &mut Site) {

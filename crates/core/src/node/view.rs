@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Node;
 use crate::admission::AdmissionView;
 use crate::background::Background;
+use crate::causality::ContextLimits;
 use crate::circuit::CircuitView;
 use crate::entropy::schedule::EntropyProgress;
 use crate::gossip::member::Load;
@@ -16,8 +17,12 @@ use crate::quorum::majority;
 use crate::reaping::ReapingProgress;
 use crate::ring::Ring;
 use crate::scrub::ScrubProgress;
+use crate::site::LongContext;
 use crate::stats::Stats;
 use crate::storage::CleanMarker;
+
+/// How long a context above its bound is told of, in milliseconds: two walks of reaping, which may fold it.
+const LONG_CONTEXT_MS: u64 = 10 * 60 * 1_000;
 
 impl Node {
     /// What a clean stop keeps of the trees, with the marker.
@@ -137,6 +142,18 @@ impl Node {
     /// that an old message may take brings deleted data back: for tests.
     pub fn set_reap_age_ms(&mut self, age_ms: u64) {
         self.site.reap_age_ms = age_ms;
+    }
+
+    /// Changes how long contexts may grow: for tests.
+    pub fn set_context_limits(&mut self, limits: ContextLimits) {
+        self.site.context_limits = limits;
+    }
+
+    /// The last context above its bound that a put met, if that was lately.
+    #[must_use]
+    pub fn long_context(&self) -> Option<&LongContext> {
+        let is_late = |long: &&LongContext| long.at.plus_ms(LONG_CONTEXT_MS) > self.site.now.time;
+        self.site.long_context.as_ref().filter(is_late)
     }
 
     /// Where the scrub is.

@@ -1,5 +1,8 @@
 //! What reaping must know of this node's copies, and of what it keeps for others.
 
+use std::sync::Arc;
+
+use crate::causality::Lives;
 use crate::id::{BucketId, PartitionId};
 use crate::key::RecordKey;
 use crate::site::Site;
@@ -17,6 +20,8 @@ pub trait Copies {
     fn cleared_at(&self, key: &RecordKey) -> Hlc;
     /// Nothing of a partition is kept for others, and what was sent of it is older than this, in milliseconds.
     fn is_clear_of_hints(&self, partition: PartitionId, age_ms: u64, now: Time) -> bool;
+    /// Folds the contexts of records that still hash to this.
+    fn fold(&mut self, records: Vec<(RecordKey, u128)>, lives: &Arc<Lives>, site: &mut Site);
     /// Removes records that still hash to this.
     fn reap(&mut self, records: Vec<(RecordKey, u128)>, site: &mut Site);
 }

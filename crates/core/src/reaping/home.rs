@@ -25,6 +25,15 @@ const CHECKS_MAX: usize = 64;
 /// How long what is pinned stays so, in milliseconds.
 const PIN_MS: u64 = 30_000;
 
+/// What becomes of records of which all homes hold the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Goal {
+    /// They are dead, and are forgotten.
+    Reap,
+    /// They live, and their contexts are rid of the entries of lives that are over.
+    Fold,
+}
+
 /// A partition of a bucket.
 pub type Place = (PartitionId, BucketId);
 
@@ -97,6 +106,7 @@ impl Home {
                 differing: Vec::new(),
                 unable: true,
                 generation: site.generation(partition, bucket).pinned,
+                life: site.minter.settled_life(),
             });
         }
         self.next += 1;
@@ -153,7 +163,8 @@ impl Home {
     ) -> Result<Option<(NodeId, ReapTalk)>, StoreReply> {
         if let Some((asker, op)) = self.clearing.remove(&token) {
             let is_clear = reply == StoreReply::Done;
-            return Ok(Some((asker, ReapTalk::Clear { op, is_clear })));
+            let life = site.minter.settled_life();
+            return Ok(Some((asker, ReapTalk::Clear { op, is_clear, life })));
         }
         if let Some(check) = self.saving.remove(&token) {
             let is_durable = reply == StoreReply::Done;
@@ -195,10 +206,10 @@ impl Home {
         let (partition, bucket) = check.place;
         let own = site.generation(partition, bucket);
         if check.generation == 0 {
-            return Some(answer_to(&check, false, own.pinned));
+            return Some(answer_to(&check, false, own.pinned, site));
         }
         if check.generation <= own.pinned {
-            return Some(answer_to(&check, true, own.pinned));
+            return Some(answer_to(&check, true, own.pinned, site));
         }
         let pinned = Generation {
             pinned: check.generation,
@@ -212,9 +223,9 @@ impl Home {
     fn pin(&mut self, check: Check, is_durable: bool, site: &Site) -> ReapTalk {
         let own = site.generation(check.place.0, check.place.1).pinned;
         if !is_durable || own != check.generation {
-            return answer_to(&check, true, own);
+            return answer_to(&check, true, own, site);
         }
-        let answer = answer_to(&check, false, own);
+        let answer = answer_to(&check, false, own, site);
         let pin = Pin {
             lead: check.asker,
             generation: check.generation,
@@ -237,7 +248,12 @@ impl Home {
     ) -> Option<ReapTalk> {
         let own = site.generation(place.0, place.1);
         if own.pinned >= generation {
-            return Some(ReapTalk::Clear { op, is_clear: true });
+            let life = site.minter.settled_life();
+            return Some(ReapTalk::Clear {
+                op,
+                is_clear: true,
+                life,
+            });
         }
         let promised = Generation {
             pinned: generation,
@@ -248,21 +264,22 @@ impl Home {
         None
     }
 
-    /// All homes have pinned.
-    pub(super) fn on_reap(
+    /// All homes have pinned: what may be forgotten now, or folded. Empty if it is not pinned here.
+    pub(super) fn on_agreed(
         &mut self,
         lead: NodeId,
         place: Place,
         generation: u64,
         spared: &[u16],
-        copies: &mut impl Copies,
         site: &mut Site,
-    ) {
+    ) -> Vec<(RecordKey, u128)> {
         let is_pinned = |pin: &Pin| pin.lead == lead && pin.generation == generation && pin.until > site.now.time;
         if !self.pins.get(&place).is_some_and(is_pinned) {
-            return;
+            return Vec::new();
         }
-        let Some(pin) = self.pins.remove(&place) else { return };
+        let Some(pin) = self.pins.remove(&place) else {
+            return Vec::new();
+        };
         let reaped = Generation {
             pinned: site.generation(place.0, place.1).pinned,
             reaped: generation,
@@ -271,7 +288,7 @@ impl Home {
         site.keep_generation(place.0, place.1, reaped);
         let is_spared = |at: usize| spared.contains(&(at as u16));
         let agreed = pin.entries.into_iter().enumerate().filter(|(at, _)| !is_spared(*at));
-        copies.reap(agreed.map(|entry| entry.1).collect(), site);
+        agreed.map(|entry| entry.1).collect()
     }
 
     /// Pins whose time is up are no more.
@@ -285,12 +302,13 @@ impl Home {
     }
 }
 
-fn answer_to(check: &Check, unable: bool, generation: u64) -> ReapTalk {
+fn answer_to(check: &Check, unable: bool, generation: u64, site: &Site) -> ReapTalk {
     ReapTalk::Answer {
         op: check.op,
         differing: check.differing.iter().copied().collect(),
         unable,
         generation,
+        life: site.minter.settled_life(),
     }
 }
 
@@ -322,7 +340,10 @@ pub(super) fn say(to: NodeId, talk: ReapTalk, site: &mut Site) {
     site.send(&[to], Message::Reaping(talk));
 }
 
-/// True if a planted bug lets a node forget what has expired by its own clock alone.
-pub(super) fn decides_alone() -> bool {
-    active(Mutant::ExpiryDecidedLocally)
+/// True if a planted bug lets a node forget what has expired by its own clock alone, or fold what it alone holds.
+pub(super) fn decides_alone(goal: Goal) -> bool {
+    match goal {
+        Goal::Reap => active(Mutant::ExpiryDecidedLocally),
+        Goal::Fold => active(Mutant::FoldAlone),
+    }
 }

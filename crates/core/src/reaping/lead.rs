@@ -1,7 +1,8 @@
-//! The side of reaping that the first home of each partition has: it finds dead records, and leads them to their end.
+//! The side of reaping that the first home of each partition has: it finds dead records, and leads them to their end; and
+//! records that live, whose contexts it has folded in the same steps.
 //!
 //! ```text
-//! found ─all homes hold exactly this─▶ aging ─185 s─▶ clearing ─nobody keeps hints─▶ pinning ─all homes have─▶ reaped
+//! found ─all homes hold exactly this─▶ aging ─185 s─▶ clearing ─nobody keeps hints─▶ pinning ─all homes have─▶ reaped, or folded
 //!   ▲ a home was away, or holds something else: dropped, and found again by the next walk
 //! ```
 
@@ -9,13 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
-use crate::id::{NodeId, OpId};
+use crate::causality::Lives;
+use crate::causality::bounds::is_over;
+use crate::id::{ActorId, Life, NodeId, OpId};
 use crate::key::RecordKey;
 use crate::limits::{SESSION_ROTATION_MS, TIMEOUT_MS_MAX};
 use crate::mutants::{Mutant, active};
 use crate::random::Random;
-use crate::reaping::home::Place;
+use crate::reaping::home::{Goal, Place};
 use crate::reaping::talk::ReapTalk;
+use crate::reaping::walk::Found;
 use crate::site::Site;
 use crate::time::Time;
 
@@ -52,7 +56,12 @@ struct Batch {
     homes: SmallVec<[NodeId; 3]>,
     /// Who may keep hints for them.
     keepers: SmallVec<[NodeId; 3]>,
+    goal: Goal,
     entries: Vec<(RecordKey, u128)>,
+    /// To be folded: the actors without a sibling, of each entry.
+    idle: Vec<Vec<ActorId>>,
+    /// What each has said of its life since all homes were seen to hold the entries.
+    lives: BTreeMap<NodeId, Life>,
     stage: Stage,
     since: Time,
     waiting: SmallVec<[NodeId; 3]>,
@@ -83,6 +92,8 @@ pub(super) type Questions = Vec<(NodeId, ReapTalk)>;
 pub(super) struct Lead {
     batches: Vec<Batch>,
     next_op: u64,
+    /// What nodes last said of their lives: it spares questions, and decides nothing.
+    lives: BTreeMap<NodeId, Life>,
     blocks: BTreeMap<NodeId, (Block, Time)>,
 }
 
@@ -91,6 +102,7 @@ impl Lead {
         Self {
             batches: Vec::new(),
             next_op: Random::new(seed).next_u64(),
+            lives: BTreeMap::new(),
             blocks: BTreeMap::new(),
         }
     }
@@ -107,16 +119,23 @@ impl Lead {
         of_place.any(|batch| batch.entries.iter().any(|entry| entry.0 == *key))
     }
 
-    /// Dead records of one place, to be led to their end.
-    pub(super) fn add(&mut self, place: Place, entries: Vec<(RecordKey, u128)>, site: &Site) {
+    /// Records of one place, to be led to their end.
+    pub(super) fn add(&mut self, place: Place, goal: Goal, found: Vec<Found>, site: &Site) {
         let Some(bucket) = site.bucket(place.1) else { return };
         let list = site.ring.preference_list(place.0, bucket.n);
+        let (entries, idle) = found
+            .into_iter()
+            .map(|found| ((found.key, found.hash), found.idle))
+            .unzip();
         self.batches.push(Batch {
             op: OpId(0),
             place,
             homes: list.homes.iter().map(|home| home.node).collect(),
             keepers: list.fallbacks.iter().copied().collect(),
+            goal,
             entries,
+            idle,
+            lives: BTreeMap::new(),
             stage: Stage::Comparing,
             since: site.now.time,
             waiting: SmallVec::new(),
@@ -128,9 +147,10 @@ impl Lead {
         });
     }
 
-    /// Records on their way.
+    /// Dead records on their way.
     pub(super) fn records(&self) -> usize {
-        self.batches.iter().map(|batch| batch.entries.len()).sum()
+        let dead = self.batches.iter().filter(|batch| batch.goal == Goal::Reap);
+        dead.map(|batch| batch.entries.len()).sum()
     }
 
     /// Who is in the way, why and since when.
@@ -271,9 +291,11 @@ impl Lead {
         differing: &[u16],
         unable: bool,
         generation: u64,
+        life: Option<Life>,
         site: &Site,
     ) -> Questions {
         let mut questions = Vec::new();
+        note_life(&mut self.lives, from, life);
         let Some(at) = self
             .batches
             .iter()
@@ -286,6 +308,7 @@ impl Lead {
         batch.is_refused |= unable;
         batch.highest = batch.highest.max(generation);
         batch.differing.extend(differing);
+        note_life(&mut batch.lives, from, life);
         if !batch.waiting.is_empty() {
             return questions;
         }
@@ -301,6 +324,17 @@ impl Lead {
                 batch
                     .entries
                     .retain(|_| number.next().is_none_or(|at: u16| !differing.contains(&at)));
+                let mut number = 0..;
+                batch
+                    .idle
+                    .retain(|_| number.next().is_none_or(|at: u16| !differing.contains(&at)));
+                if batch.goal == Goal::Fold {
+                    keep_foldable(batch, &self.lives);
+                    if batch.entries.is_empty() {
+                        self.batches.swap_remove(at);
+                        return questions;
+                    }
+                }
                 batch.stage = Stage::Aging;
                 batch.since = now;
                 batch.due = if active(Mutant::ReapEarly) {
@@ -321,8 +355,16 @@ impl Lead {
     }
 
     /// A node has said whether it keeps hints.
-    pub(super) fn on_clear(&mut self, from: NodeId, op: OpId, is_clear: bool, site: &Site) -> Questions {
+    pub(super) fn on_clear(
+        &mut self,
+        from: NodeId,
+        op: OpId,
+        is_clear: bool,
+        life: Option<Life>,
+        site: &Site,
+    ) -> Questions {
         let mut questions = Vec::new();
+        note_life(&mut self.lives, from, life);
         let Some(at) = self
             .batches
             .iter()
@@ -336,6 +378,7 @@ impl Lead {
         let batch = &mut self.batches[at];
         batch.waiting.retain(|node| *node != from);
         batch.is_refused |= !is_clear;
+        note_life(&mut batch.lives, from, life);
         if !batch.waiting.is_empty() || batch.is_refused || batch.stage != Stage::Clearing {
             return questions;
         }
@@ -351,6 +394,7 @@ impl Lead {
 
     /// A peer went away: who knows on which disk it comes back. Its batches are begun anew by the next walk.
     pub(super) fn on_peer_down(&mut self, node: NodeId) {
+        self.lives.remove(&node);
         if active(Mutant::ReapWithoutAHome) {
             return;
         }
@@ -373,19 +417,53 @@ impl Lead {
     }
 }
 
-/// Tells all homes to forget; false once that was said often enough.
+/// What a node says of its life; nothing, if an earlier one may still go on.
+fn note_life(lives: &mut BTreeMap<NodeId, Life>, node: NodeId, life: Option<Life>) {
+    match life {
+        Some(life) => lives.insert(node, life),
+        None => lives.remove(&node),
+    };
+}
+
+/// Keeps the entries of which something can be folded: of the homes it is known by now, of those who may have stood in for
+/// them as far as they were heard.
+fn keep_foldable(batch: &mut Batch, heard: &BTreeMap<NodeId, Life>) {
+    let lives: Lives = batch.lives.iter().map(|(node, life)| (*node, *life)).collect();
+    let may_go = |actor: &ActorId| {
+        let is_keeper = batch.keepers.contains(&actor.node);
+        is_over(*actor, &lives) || (is_keeper && heard.get(&actor.node) != Some(&actor.life))
+    };
+    let keeps: Vec<bool> = batch.idle.iter().map(|idle| idle.iter().any(may_go)).collect();
+    let mut at = keeps.iter();
+    batch.entries.retain(|_| at.next() == Some(&true));
+    let mut at = keeps.iter();
+    batch.idle.retain(|_| at.next() == Some(&true));
+}
+
+/// Tells all homes to forget, or to fold; false once that was said often enough.
 fn tell(batch: &mut Batch, generation: u64, left: u8, site: &Site, questions: &mut Questions) -> bool {
     if left == 0 {
         return false;
     }
     for &node in batch.homes.iter().filter(|&&node| site.is_reachable(node)) {
-        let reap = ReapTalk::Reap {
-            partition: batch.place.0,
-            bucket: batch.place.1,
-            generation,
-            spared: batch.differing.iter().copied().collect(),
+        let (partition, bucket) = batch.place;
+        let spared = batch.differing.iter().copied().collect();
+        let agreed = match batch.goal {
+            Goal::Reap => ReapTalk::Reap {
+                partition,
+                bucket,
+                generation,
+                spared,
+            },
+            Goal::Fold => ReapTalk::Fold {
+                partition,
+                bucket,
+                generation,
+                spared,
+                lives: batch.lives.iter().map(|(node, life)| (*node, *life)).collect(),
+            },
         };
-        questions.push((node, reap));
+        questions.push((node, agreed));
     }
     batch.stage = Stage::Telling {
         generation,

@@ -1,5 +1,6 @@
 //! Reaping: a deleted or expired record is forgotten once every home holds exactly it, and nothing older is outstanding
-//! anywhere (RULINGS 24). Nothing is forgotten for its age alone. See `docs/reaping.md`.
+//! anywhere (RULINGS 24); a record that lives is rid of the entries of lives that are over by the same proof (RULINGS 3).
+//! Nothing is forgotten for its age alone. See `docs/reaping.md`.
 
 mod copies;
 mod dead;
@@ -10,9 +11,11 @@ pub mod talk;
 mod walk;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::background::Work;
-use crate::id::{NodeId, Token};
+use crate::causality::Lives;
+use crate::id::{Life, NodeId, Token};
 use crate::site::Site;
 use crate::storage::{StoreError, StoreReply};
 use crate::time::Time;
@@ -20,10 +23,10 @@ use crate::time::Time;
 pub use copies::Copies;
 pub use lead::{AGE_MS, Block};
 
-use home::{Home, say};
+use home::{Goal, Home, say};
 use lead::{Lead, Questions};
 use talk::ReapTalk;
-use walk::Walk;
+use walk::{Found, Walk};
 
 /// Reaping draws its numbers from a generator of its own, so that what it does moves no other choice.
 const SEED: u64 = 0x7265_6170_696e_6731;
@@ -158,15 +161,15 @@ impl Reaping {
             }
             StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,
         };
-        for (place, mut entries) in self.walk.on_page(page, copies, site) {
-            entries.retain(|entry| !self.lead.has(&entry.0));
-            if entries.is_empty() {
+        for (place, goal, mut found) in self.walk.on_page(page, copies, site) {
+            found.retain(|found| !self.lead.has(&found.key));
+            if found.is_empty() {
                 continue;
             }
-            if home::decides_alone() {
-                copies.reap(entries, site);
+            if home::decides_alone(goal) {
+                carry_out_alone(goal, found, copies, site);
             } else if self.lead.has_room() {
-                self.lead.add(place, entries, site);
+                self.lead.add(place, goal, found, site);
             } else {
                 // The next walk finds them again.
                 self.walk.wait(site.now.time.plus_ms(FULL_MS));
@@ -194,8 +197,10 @@ impl Reaping {
                 differing,
                 unable,
                 generation,
+                life,
             } => {
-                let questions = self.lead.on_answer(from, op, &differing, unable, generation, site);
+                let lead = &mut self.lead;
+                let questions = lead.on_answer(from, op, &differing, unable, generation, life, site);
                 self.ask(questions, copies, site);
             }
             ReapTalk::Outstanding {
@@ -208,14 +213,15 @@ impl Reaping {
                 let answer = if is_clear {
                     self.home.on_clear(from, op, (partition, bucket), generation, site)
                 } else {
-                    Some(ReapTalk::Clear { op, is_clear })
+                    let life = site.minter.settled_life();
+                    Some(ReapTalk::Clear { op, is_clear, life })
                 };
                 if let Some(answer) = answer {
                     self.answer(from, answer, site);
                 }
             }
-            ReapTalk::Clear { op, is_clear } => {
-                let questions = self.lead.on_clear(from, op, is_clear, site);
+            ReapTalk::Clear { op, is_clear, life } => {
+                let questions = self.lead.on_clear(from, op, is_clear, life, site);
                 self.ask(questions, copies, site);
             }
             ReapTalk::Reap {
@@ -225,7 +231,23 @@ impl Reaping {
                 spared,
             } => {
                 let place = (partition, bucket);
-                self.home.on_reap(from, place, generation, &spared, copies, site);
+                let dead = self.home.on_agreed(from, place, generation, &spared, site);
+                if !dead.is_empty() {
+                    copies.reap(dead, site);
+                }
+            }
+            ReapTalk::Fold {
+                partition,
+                bucket,
+                generation,
+                spared,
+                lives,
+            } => {
+                let place = (partition, bucket);
+                let long = self.home.on_agreed(from, place, generation, &spared, site);
+                if !long.is_empty() {
+                    copies.fold(long, &Arc::new(lives), site);
+                }
             }
         }
     }
@@ -250,5 +272,17 @@ impl Reaping {
         while let Some(talk) = self.own.pop_front() {
             self.hear(site.id, talk, copies, site);
         }
+    }
+}
+
+/// A planted bug: nobody else is asked. Every actor without a sibling is taken for dead.
+fn carry_out_alone(goal: Goal, found: Vec<Found>, copies: &mut impl Copies, site: &mut Site) {
+    let nobody = Life(0);
+    let actors = found.iter().flat_map(|found| &found.idle);
+    let lives: Lives = actors.map(|actor| (actor.node, nobody)).collect();
+    let entries = found.into_iter().map(|found| (found.key, found.hash)).collect();
+    match goal {
+        Goal::Reap => copies.reap(entries, site),
+        Goal::Fold => copies.fold(entries, &Arc::new(lives), site),
     }
 }

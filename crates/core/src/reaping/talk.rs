@@ -1,7 +1,8 @@
 //! What nodes say to one another before records are forgotten. The first home of a partition asks; the others answer each
 //! question by itself, but for what they have pinned.
 
-use crate::id::{BucketId, OpId, PartitionId};
+use crate::causality::Lives;
+use crate::id::{BucketId, Life, OpId, PartitionId};
 use crate::key::RecordKey;
 
 /// A message of reaping.
@@ -30,6 +31,8 @@ pub enum ReapTalk {
         unable: bool,
         /// The highest generation that this home has.
         generation: u64,
+        /// This home's life, unless an earlier one may still go on.
+        life: Option<Life>,
     },
     /// Do you keep, or have you lately sent, anything of this partition for a home that was away?
     Outstanding {
@@ -48,6 +51,8 @@ pub enum ReapTalk {
         op: OpId,
         /// Nothing is kept, and what was sent can't be taken any more.
         is_clear: bool,
+        /// As in an answer.
+        life: Option<Life>,
     },
     /// All homes have pinned: forget what is still exactly that.
     Reap {
@@ -59,5 +64,18 @@ pub enum ReapTalk {
         generation: u64,
         /// What one of them could not pin, by its place in the question.
         spared: Vec<u16>,
+    },
+    /// The same, of records that live on: take the entries of lives that are over out of their contexts.
+    Fold {
+        /// The partition.
+        partition: PartitionId,
+        /// The bucket.
+        bucket: BucketId,
+        /// Under which all have pinned.
+        generation: u64,
+        /// What one of them could not pin, by its place in the question.
+        spared: Vec<u16>,
+        /// Who lives which life, as each has said after it held the records as they are.
+        lives: Lives,
     },
 }

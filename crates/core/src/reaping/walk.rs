@@ -1,4 +1,4 @@
-//! Finds dead records: walks, page by page, over the partitions whose first home this node is.
+//! Finds dead records, and contexts worth folding: walks, page by page, over the partitions whose first home this node is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use crate::bucket::{Mode, StorageClass};
 use crate::causality::codec::record_hash;
 use crate::causality::{LwwRecord, Record};
 use crate::entropy::tree::end_of_bucket;
-use crate::id::{NodeId, PartitionId, Token};
+use crate::id::{ActorId, NodeId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::mutants::{Mutant, active};
 use crate::quorum::Home;
 use crate::reaping::copies::Copies;
 use crate::reaping::dead::is_dead;
-use crate::reaping::home::{ENTRIES_MAX, Place};
+use crate::reaping::home::{ENTRIES_MAX, Goal, Place};
 use crate::site::Site;
 use crate::storage::{Page, Range, StoreOp};
 use crate::time::Time;
@@ -25,8 +25,17 @@ const PAGE_RECORDS_MAX: u32 = 1_000;
 /// Payload bytes of a page.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Names and hashes.
-pub(super) type Entries = Vec<(RecordKey, u128)>;
+/// A record that may be led to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) key: RecordKey,
+    pub(super) hash: u128,
+    /// If it lives: the actors of its context without a sibling.
+    pub(super) idle: Vec<ActorId>,
+}
+
+/// Records of one place for one goal.
+pub(super) type Finds = (Place, Goal, Vec<Found>);
 
 /// See the module.
 #[derive(Debug)]
@@ -36,7 +45,8 @@ pub(super) struct Walk {
     reading: Option<Token>,
     /// The head seen last: fields follow it.
     head: Option<(RecordKey, Arc<Record>)>,
-    found: Vec<(RecordKey, u128)>,
+    dead: Vec<Found>,
+    long: Vec<Found>,
     begin_at: Time,
     due: Time,
     /// Whole walks.
@@ -50,7 +60,8 @@ impl Walk {
             range: None,
             reading: None,
             head: None,
-            found: Vec::new(),
+            dead: Vec::new(),
+            long: Vec::new(),
             begin_at: now.plus_ms(WALK_MS / 5),
             due: now,
             walks: 0,
@@ -129,8 +140,8 @@ impl Walk {
         self.reading == Some(token)
     }
 
-    /// The page has come: the batches of dead records in it.
-    pub(super) fn on_page(&mut self, page: Option<Page>, copies: &impl Copies, site: &Site) -> Vec<(Place, Entries)> {
+    /// The page has come: what was found in it.
+    pub(super) fn on_page(&mut self, page: Option<Page>, copies: &impl Copies, site: &Site) -> Vec<Finds> {
         self.reading = None;
         let Some(range) = self.range.take() else {
             return Vec::new();
@@ -155,12 +166,26 @@ impl Walk {
                 .filter(|head| head.0.group() == key.group() && head.0 != *key);
             let head: Option<&LwwRecord> = head.and_then(|head| head.1.as_lww());
             let cleared = copies.cleared_at(key);
-            if !is_dead(key, record, head, cleared, wall) {
-                continue;
-            }
-            self.found.push((key.clone(), record_hash(key, record)));
-            if self.found.len() >= ENTRIES_MAX {
-                batches.push((of_place, std::mem::take(&mut self.found)));
+            let (goal, idle) = if is_dead(key, record, head, cleared, wall) {
+                (Goal::Reap, Vec::new())
+            } else {
+                let idle = idle_actors(record, site);
+                if idle.is_empty() {
+                    continue;
+                }
+                (Goal::Fold, idle)
+            };
+            let found = match goal {
+                Goal::Reap => &mut self.dead,
+                Goal::Fold => &mut self.long,
+            };
+            found.push(Found {
+                key: key.clone(),
+                hash: record_hash(key, record),
+                idle,
+            });
+            if found.len() >= ENTRIES_MAX {
+                batches.push((of_place, goal, std::mem::take(found)));
             }
         }
         match page.next {
@@ -171,12 +196,22 @@ impl Walk {
             None => {}
         }
         // A batch is of one page, so that it is of one place.
-        if let Some(place) = place
-            && !self.found.is_empty()
-        {
-            batches.push((place, std::mem::take(&mut self.found)));
+        for (goal, found) in [(Goal::Reap, &mut self.dead), (Goal::Fold, &mut self.long)] {
+            if let Some(place) = place
+                && !found.is_empty()
+            {
+                batches.push((place, goal, std::mem::take(found)));
+            }
         }
         batches
+    }
+}
+
+/// The actors without a sibling in a context that is long enough to fold; none in others.
+fn idle_actors(record: &Record, site: &Site) -> Vec<ActorId> {
+    match record {
+        Record::Siblings(record) if record.seen.entries() > site.context_limits.folded_from => record.idle_actors(),
+        Record::Siblings(_) | Record::Lww(_) => Vec::new(),
     }
 }
 

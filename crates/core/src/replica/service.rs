@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::bucket::{Durability, StorageClass};
-use crate::causality::Record;
+use crate::causality::{Lives, Record};
 use crate::change::{self, Change, Changed};
 use crate::effect::Notice;
 use crate::entropy::trees::Delta;
@@ -20,7 +20,7 @@ use crate::mutants::{Mutant, active};
 use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
 use crate::replica::reads::ReadJob;
 use crate::replica::writes::{Purpose, WriteJob};
-use crate::site::Site;
+use crate::site::{Site, is_of_a_write};
 use crate::storage::{StoreError, StoreOp, StoreReply, Write};
 use crate::time::Hlc;
 
@@ -87,10 +87,9 @@ impl Replica {
 
     /// Merges records from another replica or from a local operation's write-back.
     pub fn merge(&mut self, asker: Option<Asker>, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
-        let changes = records
-            .into_iter()
-            .map(|(key, record)| (key, Change::Merge(record)))
-            .collect();
+        let is_put = asker.is_some_and(|asker| is_of_a_write(asker.attempt));
+        let change = if is_put { Change::TakePut } else { Change::Merge };
+        let changes = records.into_iter().map(|(key, record)| (key, change(record))).collect();
         let purpose = if asker.is_some() {
             Purpose::Merge
         } else {
@@ -120,6 +119,15 @@ impl Replica {
         let changes = records
             .into_iter()
             .map(|(key, hash)| (key, Change::Reap(hash)))
+            .collect();
+        self.write(None, Purpose::Reap, changes, site);
+    }
+
+    /// Takes the entries of lives that are over out of records that are still exactly what was agreed upon; nobody waits.
+    pub fn fold(&mut self, records: Vec<(RecordKey, u128)>, lives: &Arc<Lives>, site: &mut Site) {
+        let changes = records
+            .into_iter()
+            .map(|(key, hash)| (key, Change::Fold(hash, Arc::clone(lives))))
             .collect();
         self.write(None, Purpose::Reap, changes, site);
     }
@@ -506,22 +514,24 @@ pub(super) fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
 /// Deletes pass on a full disk.
 fn frees_space(changes: &[(RecordKey, Change)]) -> bool {
     changes.iter().all(|(_, change)| match change {
-        Change::Merge(record) => record.is_tombstone(),
+        Change::Merge(record) | Change::TakePut(record) => record.is_tombstone(),
         Change::Put(put) => matches!(put.payload, crate::causality::Payload::Tombstone),
         Change::Registers(registers) => matches!(registers.registers.payload, crate::causality::Payload::Tombstone),
-        Change::Reap(_) => true,
+        Change::Reap(_) | Change::Fold(..) => true,
     })
 }
 
 fn sent_stamp(change: &Change) -> Option<crate::causality::Stamp> {
     match change {
-        Change::Merge(record) => record.as_lww().map(|lww| lww.stamp),
-        Change::Put(_) | Change::Registers(_) | Change::Reap(_) => None,
+        Change::Merge(record) | Change::TakePut(record) => record.as_lww().map(|lww| lww.stamp),
+        Change::Put(_) | Change::Registers(_) | Change::Reap(_) | Change::Fold(..) => None,
     }
 }
 
 fn has_forgotten(change: &Change, current: Option<&Record>, site: &Site) -> bool {
-    let Change::Merge(record) = change else { return false };
+    let (Change::Merge(record) | Change::TakePut(record)) = change else {
+        return false;
+    };
     let Record::Siblings(incoming) = &**record else {
         return false;
     };

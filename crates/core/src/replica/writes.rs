@@ -76,7 +76,7 @@ impl Replica {
         let Changed::New {
             record,
             signed: Signed::Stamp(stamp),
-        } = change::signed(put, current.as_ref(), Lineage::Record, site)
+        } = change::signed(key, put, current.as_ref(), Lineage::Record, site)
         else {
             unreachable!("a put without a request id is new, and a register's signature is a stamp")
         };

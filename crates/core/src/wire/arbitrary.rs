@@ -13,7 +13,7 @@ use crate::command::{Command, Options, Put, PutAction, PutContext, Target, Ttl, 
 use crate::entropy::talk::{EntropyTalk, Group, Level};
 use crate::gossip::member::{Incarnation, Load, MemberState, Version, Witnesses};
 use crate::gossip::talk::Talk;
-use crate::id::{BucketId, NodeId, OpId, PartitionId};
+use crate::id::{BucketId, Life, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::keyspace::{ExpireIf, ExpiryChange, Update, UpdateReply};
 use crate::message::{
@@ -377,6 +377,11 @@ fn reaping() -> impl Strategy<Value = ReapTalk> {
     let bucket = || any::<u32>().prop_map(BucketId);
     let numbers = || prop::collection::vec(any::<u16>(), 0..5);
     let entries = prop::collection::vec((record_key(), any::<u128>()), 0..4);
+    let life = || any::<Option<u64>>().prop_map(|life| life.map(Life));
+    let lives = prop::collection::vec(
+        any::<(u32, u64)>().prop_map(|(node, life)| (NodeId(node), Life(life))),
+        0..4,
+    );
     prop_oneof![
         (op(), partition(), bucket(), any::<u64>(), entries).prop_map(
             |(op, partition, bucket, generation, entries)| {
@@ -389,11 +394,14 @@ fn reaping() -> impl Strategy<Value = ReapTalk> {
                 }
             }
         ),
-        (op(), numbers(), any::<(bool, u64)>()).prop_map(|(op, differing, (unable, generation))| ReapTalk::Answer {
-            op,
-            differing,
-            unable,
-            generation
+        (op(), numbers(), any::<(bool, u64)>(), life()).prop_map(|(op, differing, (unable, generation), life)| {
+            ReapTalk::Answer {
+                op,
+                differing,
+                unable,
+                generation,
+                life,
+            }
         }),
         (op(), partition(), bucket(), any::<u64>()).prop_map(|(op, partition, bucket, generation)| {
             ReapTalk::Outstanding {
@@ -403,7 +411,7 @@ fn reaping() -> impl Strategy<Value = ReapTalk> {
                 generation,
             }
         }),
-        (op(), any::<bool>()).prop_map(|(op, is_clear)| ReapTalk::Clear { op, is_clear }),
+        (op(), any::<bool>(), life()).prop_map(|(op, is_clear, life)| ReapTalk::Clear { op, is_clear, life }),
         (partition(), bucket(), any::<u64>(), numbers()).prop_map(|(partition, bucket, generation, spared)| {
             ReapTalk::Reap {
                 partition,
@@ -412,6 +420,17 @@ fn reaping() -> impl Strategy<Value = ReapTalk> {
                 spared,
             }
         }),
+        (partition(), bucket(), any::<u64>(), numbers(), lives).prop_map(
+            |(partition, bucket, generation, spared, lives)| {
+                ReapTalk::Fold {
+                    partition,
+                    bucket,
+                    generation,
+                    spared,
+                    lives,
+                }
+            }
+        ),
     ]
 }
 

@@ -1,9 +1,10 @@
 //! Reaping to its prost form and back; lists as in `entropy`.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::causality::Lives;
 use crate::cursor::Cursor;
-use crate::id::{BucketId, OpId, PartitionId};
+use crate::id::{BucketId, Life, NodeId, OpId, PartitionId};
 use crate::reaping::talk::ReapTalk;
 use crate::wire::entropy::{numbers, push_numbers, small, u128_of};
 use crate::wire::{WireError, lists, v1};
@@ -13,6 +14,10 @@ const ANSWER: u32 = 2;
 const OUTSTANDING: u32 = 3;
 const CLEAR: u32 = 4;
 const REAP: u32 = 5;
+const FOLD: u32 = 6;
+
+/// Node and life.
+const LIFE_BYTES: usize = 12;
 
 /// The prost form.
 pub(super) fn pack(talk: &ReapTalk) -> v1::Reaping {
@@ -41,12 +46,14 @@ pub(super) fn pack(talk: &ReapTalk) -> v1::Reaping {
             differing,
             unable,
             generation,
+            life,
         } => {
             packed.talk_code = ANSWER;
             packed.op = op.0;
             packed.number_list = push_numbers(differing);
             packed.is_refused = *unable;
             packed.generation = *generation;
+            packed.life = life.map(|life| life.0);
         }
         ReapTalk::Outstanding {
             op,
@@ -60,9 +67,10 @@ pub(super) fn pack(talk: &ReapTalk) -> v1::Reaping {
             packed.bucket = bucket.0;
             packed.generation = *generation;
         }
-        ReapTalk::Clear { op, is_clear } => {
+        ReapTalk::Clear { op, is_clear, life } => {
             packed.talk_code = CLEAR;
             packed.op = op.0;
+            packed.life = life.map(|life| life.0);
             packed.is_refused = !is_clear;
         }
         ReapTalk::Reap {
@@ -76,6 +84,20 @@ pub(super) fn pack(talk: &ReapTalk) -> v1::Reaping {
             packed.bucket = bucket.0;
             packed.generation = *generation;
             packed.number_list = push_numbers(spared);
+        }
+        ReapTalk::Fold {
+            partition,
+            bucket,
+            generation,
+            spared,
+            lives,
+        } => {
+            packed.talk_code = FOLD;
+            packed.partition = u32::from(partition.0);
+            packed.bucket = bucket.0;
+            packed.generation = *generation;
+            packed.number_list = push_numbers(spared);
+            packed.life_list = push_lives(lives);
         }
     }
     packed
@@ -111,6 +133,7 @@ pub(super) fn unpack(packed: &v1::Reaping) -> Result<ReapTalk, WireError> {
             differing: numbers(&packed.number_list)?,
             unable: packed.is_refused,
             generation,
+            life: packed.life.map(Life),
         },
         OUTSTANDING => ReapTalk::Outstanding {
             op,
@@ -121,6 +144,7 @@ pub(super) fn unpack(packed: &v1::Reaping) -> Result<ReapTalk, WireError> {
         CLEAR => ReapTalk::Clear {
             op,
             is_clear: !packed.is_refused,
+            life: packed.life.map(Life),
         },
         REAP => ReapTalk::Reap {
             partition,
@@ -128,6 +152,34 @@ pub(super) fn unpack(packed: &v1::Reaping) -> Result<ReapTalk, WireError> {
             generation,
             spared: numbers(&packed.number_list)?,
         },
+        FOLD => ReapTalk::Fold {
+            partition,
+            bucket,
+            generation,
+            spared: numbers(&packed.number_list)?,
+            lives: lives_of(&packed.life_list)?,
+        },
         _ => return Err(WireError::Malformed),
     })
+}
+
+fn push_lives(lives: &Lives) -> Bytes {
+    let mut list = BytesMut::with_capacity(lives.len() * LIFE_BYTES);
+    for (node, life) in lives {
+        list.put_u32_le(node.0);
+        list.put_u64_le(life.0);
+    }
+    list.freeze()
+}
+
+fn lives_of(list: &Bytes) -> Result<Lives, WireError> {
+    if !list.len().is_multiple_of(LIFE_BYTES) {
+        return Err(WireError::Malformed);
+    }
+    let mut cursor = Cursor::new(list);
+    let mut lives = Lives::with_capacity(list.len() / LIFE_BYTES);
+    while cursor.left() > 0 {
+        lives.push((NodeId(cursor.u32()?), Life(cursor.u64()?)));
+    }
+    Ok(lives)
 }

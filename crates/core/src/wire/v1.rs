@@ -457,4 +457,8 @@ pub(super) struct Reaping {
     pub(super) number_list: Bytes,
     #[prost(bool, tag = "9")]
     pub(super) is_refused: bool,
+    #[prost(fixed64, optional, tag = "10")]
+    pub(super) life: Option<u64>,
+    #[prost(bytes = "bytes", tag = "11")]
+    pub(super) life_list: Bytes,
 }

@@ -13,6 +13,7 @@ use torc_core::key::RecordKey;
 use torc_core::message::{Envelope, Message};
 use torc_core::node::{Node, NodeConfig};
 use torc_core::outcome::{Found, Outcome};
+use torc_core::reaping::talk::ReapTalk;
 use torc_core::ring::{Member, Ring, partition_of, placement_hash};
 use torc_core::storage::{AtHand, BootState, Page, Scrubbed, Spoiled, StoreError, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
@@ -75,6 +76,8 @@ pub struct Cluster {
     pub silent: Vec<NodeId>,
     /// The stores of these take nothing.
     pub failing: Vec<NodeId>,
+    /// These are not told that contexts may be folded.
+    pub misses_folds: Vec<NodeId>,
     ring: Arc<Ring>,
     catalog: Arc<Catalog>,
     now: Now,
@@ -112,6 +115,7 @@ impl Cluster {
             repeats: false,
             silent: Vec::new(),
             failing: Vec::new(),
+            misses_folds: Vec::new(),
             ring: Arc::clone(&ring),
             catalog: Arc::clone(&catalog),
             now,
@@ -384,6 +388,10 @@ impl Cluster {
         while let Some((from, to, envelope)) = self.wire.pop_front() {
             let is_answer = matches!(envelope.message, Message::ReadReply(_) | Message::WriteReply(_));
             if is_answer && self.silent.contains(&from) {
+                continue;
+            }
+            let is_fold = matches!(envelope.message, Message::Reaping(ReapTalk::Fold { .. }));
+            if is_fold && self.misses_folds.contains(&to) {
                 continue;
             }
             if !self.down.contains(&from) && !self.down.contains(&to) {

@@ -5,6 +5,7 @@ mod anti_entropy;
 mod at_once;
 mod boots;
 mod cluster;
+mod contexts;
 mod damage;
 mod overload;
 mod stand_ins;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use torc_core::background::Work;
 use torc_core::circuit::CircuitState;
-use torc_core::limits::HINTS_BYTES_MAX;
-use torc_core::limits::OPERATIONS_MAX;
+use torc_core::limits::{CONTEXT_ENTRIES_MAX, HINTS_BYTES_MAX, OPERATIONS_MAX};
 use torc_core::liveness::Liveness as CoreLiveness;
 use torc_core::reaping::Block;
 use torc_core::time::Wall;
@@ -314,6 +313,17 @@ fn warnings(shell: &Shell) -> Vec<String> {
     if damaged > 0 {
         warnings.push(format!(
             "{damaged} records are damaged on this node's disk and not mended yet: they are read from the other homes"
+        ));
+    }
+    if let Some(long) = engine.node().long_context() {
+        let mut key = String::new();
+        percent_encode_into(&long.key.partition_key(), &mut key);
+        let bucket = shell.catalog.bucket(long.key.bucket());
+        warnings.push(format!(
+            "the context of key '{key}' of bucket '{}' had {} entries, more than {CONTEXT_ENTRIES_MAX}: the oldest are dropped, \
+             and what they had replaced may come back",
+            bucket.map_or("", |bucket| &bucket.name),
+            long.entries
         ));
     }
     for work in Work::ALL {

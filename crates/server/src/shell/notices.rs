@@ -50,9 +50,11 @@ pub fn log(notice: &Notice, ring: &Ring) {
             "two homes hold different values under the same dots, and neither follows from the other: both are left as they \
              are; GET /v1/inspect shows them, and a write of the key settles it"
         ),
-        Notice::ContextPruned { key } => {
-            tracing::warn!(key = ?key, "a context grew too long and lost its oldest entry")
-        }
+        Notice::ContextPruned { key, dropped } => tracing::warn!(
+            key = ?key,
+            entries = dropped.len(),
+            "a context grew too long and lost its oldest entries: what they had replaced may come back"
+        ),
         Notice::StoreOutOfService => {
             tracing::error!(
                 "the store failed and is out of service: see the errors before this one, then restart the node"

@@ -17,7 +17,7 @@ pub fn check_delivered(history: &History, host: usize, hint: &HintMemory, world:
     let key = &history.keys[key];
     // What a home has lost since it confirmed it, or forgot when its context was pruned, it cannot show.
     // A host on an older disk drops what it finds there: it may long have been delivered, deleted and forgotten.
-    if key.lost_at_us.is_some() || key.is_pruned || world.hosts[host].has_old_disk {
+    if key.lost_at_us.is_some() || key.is_pruned() || world.hosts[host].has_old_disk {
         return Ok(());
     }
     let holds = |home: usize| {

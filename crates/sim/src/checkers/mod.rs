@@ -9,6 +9,7 @@ pub mod dots;
 pub mod durability;
 pub mod durable_reads;
 pub mod expiry;
+pub mod forgetting;
 pub mod hints;
 pub mod listing;
 pub mod liveness;

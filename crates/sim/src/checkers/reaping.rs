@@ -33,7 +33,7 @@ pub fn check_removed(
         );
     }
     // A disk that lied, or was lost, may hold anything that its host has not found out about yet.
-    if key.lost_at_us.is_some() || key.is_pruned {
+    if key.lost_at_us.is_some() || key.is_pruned() {
         return Ok(());
     }
     for &home in &key.homes {

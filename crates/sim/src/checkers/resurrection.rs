@@ -1,4 +1,4 @@
-//! What an acknowledged put or delete had seen does not come back.
+//! What an acknowledged put or delete had seen does not come back, unless a home has said that it pruned it (RULINGS 3).
 
 use crate::checkers::Violation;
 use crate::history::{Fate, History, KeyId, Shown};
@@ -6,7 +6,7 @@ use crate::history::{Fate, History, KeyId, Shown};
 /// Judges what a last read of a key showed.
 pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violation> {
     let info = &history.keys[key];
-    if !info.keeps_siblings() || info.is_pruned {
+    if !info.keeps_siblings() {
         return Ok(());
     }
     for &id in &info.puts {
@@ -15,6 +15,11 @@ pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violati
             continue;
         }
         for old in put.saw.iter().filter(|old| shown.puts.contains(old)) {
+            // Whether what had replaced it survived a loss can't be told of what was pruned.
+            let is_unknown = info.lost_at_us.is_some() && history.was_pruned(id);
+            if history.was_pruned(*old) || is_unknown {
+                continue;
+            }
             // A request that was signed at two homes was seen under one of its dots.
             if history.puts[*old].request.is_some() && history.puts[*old].dots.len() > 1 {
                 continue;

@@ -72,6 +72,7 @@ impl World {
             running_max: self.scenario.running_max,
             ..AdmissionLimits::default()
         });
+        node.set_context_limits(self.scenario.contexts);
         let deadline = node.next_deadline();
         this.node = Some(node);
         let boot = this.boot;

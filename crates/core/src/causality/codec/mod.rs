@@ -2,8 +2,10 @@
 //! have equal bytes, and bytes that are not the one form of a record are refused.
 //!
 //! ```text
-//! | version u8 | form u8 | body (v1) | CRC32C u32 LE of everything before |
+//! | version u8 | form u8 | body (v1, v2) | CRC32C u32 LE of everything before |
 //! ```
+//!
+//! Version 2 is that of siblings records that say when their entries grew, and of no others: a record has one version.
 
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
@@ -13,9 +15,12 @@ use crate::cursor::{Malformed, crc32c};
 use crate::key::RecordKey;
 
 pub(crate) mod v1;
+mod v2;
 
-/// The version that [`encode`] writes.
+/// The version of a record without moments of growth.
 pub const VERSION: u8 = 1;
+/// The version of a record with them.
+pub const VERSION_TIMED: u8 = 2;
 const CHECKSUM_BYTES: usize = 4;
 
 /// Why bytes are no record.
@@ -59,7 +64,7 @@ pub fn encode_into(record: &Record, out: &mut Vec<u8>) {
 /// [`CodecError`]: the record is unknown, which is not the same as absent (RULINGS 19).
 pub fn decode(bytes: &Bytes) -> Result<Record, CodecError> {
     let version = *bytes.first().ok_or(CodecError::Malformed)?;
-    if version != VERSION {
+    if version != VERSION && version != VERSION_TIMED {
         return Err(CodecError::BadVersion(version));
     }
     let end = bytes
@@ -69,6 +74,9 @@ pub fn decode(bytes: &Bytes) -> Result<Record, CodecError> {
         .ok_or(CodecError::Malformed)?;
     if crc32c(&bytes[..end]).to_le_bytes() != bytes[end..] {
         return Err(CodecError::BadChecksum);
+    }
+    if version == VERSION_TIMED {
+        return Ok(Record::Siblings(v2::read(bytes, end)?));
     }
     Ok(v1::read(bytes, end)?)
 }
@@ -87,8 +95,16 @@ pub fn record_hash(key: &RecordKey, record: &Record) -> u128 {
 
 fn append(record: &Record, out: &mut Vec<u8>) {
     let start = out.len();
-    out.push(VERSION);
-    v1::push(record, out);
+    match record {
+        Record::Siblings(timed) if !timed.growth.is_empty() => {
+            out.push(VERSION_TIMED);
+            v2::push(timed, out);
+        }
+        Record::Siblings(_) | Record::Lww(_) => {
+            out.push(VERSION);
+            v1::push(record, out);
+        }
+    }
     let checksum = crc32c(&out[start..]);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -193,6 +209,15 @@ mod tests {
         Record::Siblings(record)
     }
 
+    fn timed_siblings() -> SiblingsRecord {
+        let Record::Siblings(mut record) = full_siblings() else {
+            panic!("another kind")
+        };
+        record.growth.note(actor(1), Wall(1_000));
+        record.growth.note(actor(2), Wall(300));
+        record
+    }
+
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -211,6 +236,34 @@ mod tests {
             hex(&encode(&full_siblings())),
             "010002010000001817161514131211ac0201020000001817161514131211ac02000101070200010e5500000000000000e8070a746578742f706c61696e037265640107005500000000000000011000000000000000057265712d3128272625242322210001e5d32931"
         );
+    }
+
+    #[test]
+    fn a_record_that_says_when_it_grew_has_these_bytes_for_ever() {
+        assert_eq!(
+            hex(&encode(&Record::Siblings(timed_siblings()))),
+            "020002010000001817161514131211ac0201020000001817161514131211ac02000101070200010e5500000000000000e8070a746578742f706c61696e037265640107005500000000000000011000000000000000057265712d31282726252423222100010200e80701ac0224ad01c5"
+        );
+    }
+
+    #[test]
+    fn moments_of_growth_are_of_the_context_and_there_is_one() {
+        let good = encode(&Record::Siblings(timed_siblings()));
+        let body = |bytes: &[u8]| bytes[..bytes.len() - CHECKSUM_BYTES].to_vec();
+        let untimed = encode(&full_siblings());
+        let mut empty = body(&untimed);
+        empty[0] = VERSION_TIMED;
+        empty.push(0);
+        assert_eq!(decode(&sealed(empty)), Err(CodecError::Malformed), "no moment");
+        let mut twice = body(&good);
+        let last = twice.len() - 1;
+        // The second moment is of the first actor too.
+        twice[last - 2] = 0;
+        assert_eq!(decode(&sealed(twice)), Err(CodecError::Malformed), "not sorted");
+        let mut stranger = timed_siblings();
+        stranger.growth.note(actor(3), Wall(5));
+        let refused = std::panic::catch_unwind(|| encode(&Record::Siblings(stranger)));
+        assert!(refused.is_err(), "a moment of nobody's entry is a bug");
     }
 
     #[test]
@@ -241,8 +294,8 @@ mod tests {
         flipped[20] ^= 1;
         assert_eq!(decode(&Bytes::from(flipped)), Err(CodecError::BadChecksum));
         let mut newer = good.clone();
-        newer[0] = 2;
-        assert_eq!(decode(&Bytes::from(newer)), Err(CodecError::BadVersion(2)));
+        newer[0] = 3;
+        assert_eq!(decode(&Bytes::from(newer)), Err(CodecError::BadVersion(3)));
         assert_eq!(decode(&Bytes::new()), Err(CodecError::Malformed));
         let mut longer = good[..good.len() - 4].to_vec();
         longer.push(0);
@@ -305,8 +358,8 @@ mod tests {
         }
 
         #[test]
-        fn no_sealed_bytes_panic(form in prop_oneof![Just(0_u8), any::<u8>()], rest in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..200)) {
-            let mut bytes = vec![VERSION, form];
+        fn no_sealed_bytes_panic(version in VERSION..=VERSION_TIMED, form in prop_oneof![Just(0_u8), any::<u8>()], rest in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..200)) {
+            let mut bytes = vec![version, form];
             bytes.extend_from_slice(&rest);
             let bytes = sealed(bytes);
             if let Ok(record) = decode(&bytes) {

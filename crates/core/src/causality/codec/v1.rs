@@ -4,7 +4,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::causality::{
-    Context, Dot, Expiry, LwwRecord, Payload, Record, RequestMark, RequestMarks, SiblingsRecord, Stamp, Value, Version,
+    Context, Dot, Expiry, Growth, LwwRecord, Payload, Record, RequestMark, RequestMarks, SiblingsRecord, Stamp, Value,
+    Version,
 };
 use crate::cursor::{Cursor, Malformed, Sink, push_bytes, push_varint};
 use crate::id::{ActorId, ClientRequestId, Life, NodeId};
@@ -49,7 +50,7 @@ const DOT_BYTES_MIN: usize = 2;
 const SIBLING_BYTES_MIN: usize = DOT_BYTES_MIN + 9;
 const MARK_BYTES_MIN: usize = 20;
 
-type Actors = SmallVec<[ActorId; 4]>;
+pub(super) type Actors = SmallVec<[ActorId; 4]>;
 
 /// A little more than the stored form takes.
 pub(super) fn bytes_expected(record: &Record) -> usize {
@@ -62,7 +63,8 @@ pub(super) fn bytes_expected(record: &Record) -> usize {
                 .iter()
                 .map(|sibling| 48 + sibling.1.payload.bytes())
                 .sum();
-            32 + versions + record.seen.entries() * 40 + marks(&record.marks)
+            let moments = record.growth.as_slice().len() * 8;
+            32 + versions + record.seen.entries() * 40 + marks(&record.marks) + moments
         }
     }
 }
@@ -70,7 +72,9 @@ pub(super) fn bytes_expected(record: &Record) -> usize {
 pub(super) fn push(record: &Record, out: &mut Vec<u8>) {
     match record {
         Record::Lww(record) => push_lww(record, out),
-        Record::Siblings(record) => push_siblings(record, out),
+        Record::Siblings(record) => {
+            push_siblings(record, out);
+        }
     }
 }
 
@@ -85,7 +89,11 @@ pub(super) fn read(bytes: &Bytes, end: usize) -> Result<Record, Malformed> {
     if form != 0 {
         return Err(Malformed);
     }
-    read_siblings(bytes, cursor).map(Record::Siblings)
+    let (record, table) = read_siblings(bytes, &mut cursor)?;
+    if cursor.left() != 0 || table.used.contains(&false) {
+        return Err(Malformed);
+    }
+    Ok(Record::Siblings(record))
 }
 
 fn push_lww(record: &LwwRecord, out: &mut Vec<u8>) {
@@ -199,7 +207,8 @@ fn read_lww(bytes: &Bytes, mut cursor: Cursor<'_>, form: u8) -> Result<LwwRecord
     })
 }
 
-fn push_siblings(record: &SiblingsRecord, out: &mut Vec<u8>) {
+/// Form and body of a siblings record; gives its table of actors.
+pub(super) fn push_siblings(record: &SiblingsRecord, out: &mut Vec<u8>) -> Actors {
     out.push(0);
     let dots = record.siblings.iter().map(|sibling| sibling.0);
     let marked = record.marks.as_slice().iter().map(|mark| mark.dot);
@@ -213,25 +222,29 @@ fn push_siblings(record: &SiblingsRecord, out: &mut Vec<u8>) {
     push_marks(&record.marks, out, |actor, out| {
         push_varint(out, index_of(actor, &actors))
     });
+    actors
 }
 
-fn read_siblings(bytes: &Bytes, mut cursor: Cursor<'_>) -> Result<SiblingsRecord, Malformed> {
-    let (seen, actors) = read_context(&mut cursor)?;
-    let mut used = actors.used;
+/// Reads the body of a siblings record. The caller sees to it that nothing follows and that every actor was of use.
+pub(super) fn read_siblings(bytes: &Bytes, cursor: &mut Cursor<'_>) -> Result<(SiblingsRecord, Table), Malformed> {
+    let (seen, Table { actors, mut used }) = read_context(cursor)?;
     let count = cursor.count(SIBLING_BYTES_MIN)?;
     let mut siblings: SmallVec<[(Dot, Version); 1]> = SmallVec::with_capacity(count);
     for _ in 0..count {
-        let dot = read_indexed(&mut cursor, &actors.actors, &mut used)?;
+        let dot = read_indexed(cursor, &actors, &mut used)?;
         if dot.counter == 0 || siblings.last().is_some_and(|last| last.0 >= dot) {
             return Err(Malformed);
         }
-        siblings.push((dot, read_version(bytes, &mut cursor)?));
+        siblings.push((dot, read_version(bytes, cursor)?));
     }
-    let marks = read_marks(&mut cursor, |cursor| read_index(cursor, &actors.actors, &mut used))?;
-    if cursor.left() != 0 || used.contains(&false) {
-        return Err(Malformed);
-    }
-    Ok(SiblingsRecord { seen, siblings, marks })
+    let marks = read_marks(cursor, |cursor| read_index(cursor, &actors, &mut used))?;
+    let record = SiblingsRecord {
+        seen,
+        siblings,
+        marks,
+        growth: Growth::default(),
+    };
+    Ok((record, Table { actors, used }))
 }
 
 fn push_version(version: &Version, out: &mut Vec<u8>) {
@@ -391,7 +404,7 @@ pub(crate) fn actors_of(context: &Context, more: impl Iterator<Item = Dot>) -> A
     actors
 }
 
-fn index_of(actor: ActorId, actors: &Actors) -> u64 {
+pub(super) fn index_of(actor: ActorId, actors: &Actors) -> u64 {
     actors
         .binary_search(&actor)
         .expect("the table holds every actor of the record") as u64
@@ -451,7 +464,7 @@ pub(crate) fn read_context(cursor: &mut Cursor<'_>) -> Result<(Context, Table), 
     Ok((context, table))
 }
 
-fn read_index(cursor: &mut Cursor<'_>, actors: &Actors, used: &mut [bool]) -> Result<ActorId, Malformed> {
+pub(super) fn read_index(cursor: &mut Cursor<'_>, actors: &Actors, used: &mut [bool]) -> Result<ActorId, Malformed> {
     let index = usize::try_from(cursor.varint()?).map_err(|_| Malformed)?;
     let actor = *actors.get(index).ok_or(Malformed)?;
     used[index] = true;

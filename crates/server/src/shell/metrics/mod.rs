@@ -191,6 +191,16 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             stats.rebuilt_records,
         ),
         (
+            "torc_context_entries_pruned",
+            "Entries dropped from contexts that had grown too long: what they had replaced may come back",
+            stats.context_entries_pruned,
+        ),
+        (
+            "torc_folded_contexts",
+            "Contexts rid of the entries of lives that are over, because all homes had agreed to",
+            stats.folded_contexts,
+        ),
+        (
             "torc_contexts_over_limit",
             "Puts that left a context above its bound",
             stats.contexts_over_limit,
