@@ -249,13 +249,7 @@ fn merged(current: Option<&Arc<Record>>, incoming: &Arc<Record>, base: Option<&A
 }
 
 /// Signs a put on the current record, or on what is kept of it for a home.
-pub fn signed(
-    key: &RecordKey,
-    put: Put,
-    current: Option<&Arc<Record>>,
-    lineage: Lineage,
-    site: &mut Site,
-) -> Changed {
+pub fn signed(key: &RecordKey, put: Put, current: Option<&Arc<Record>>, lineage: Lineage, site: &mut Site) -> Changed {
     let start = on_base(current, put.base.as_ref());
     match &put.kind {
         PutKind::Siblings { .. } => {
