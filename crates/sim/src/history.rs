@@ -499,9 +499,7 @@ impl History {
         let put = &self.puts[id];
         match record {
             None => false,
-            Some(Record::Siblings(record)) => {
-                self.was_pruned(id) || put.dots.iter().any(|&dot| covers(&record.seen, dot))
-            }
+            Some(Record::Siblings(record)) => put.dots.iter().any(|&dot| covers(&record.seen, dot)),
             Some(Record::Lww(record)) => put.clock().is_some_and(|clock| {
                 let answered = put.stamps.iter().rev().find(|stamp| stamp.0 == clock.0);
                 let stands = order_of(record.stamp);

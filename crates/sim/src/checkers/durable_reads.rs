@@ -25,7 +25,9 @@ pub fn check(history: &History, key: KeyId, shown: &Shown, sent_us: u64, world: 
                     .any(|record| holds(history, id, Some(record)))
             })
         };
-        if !is_durable && !is_kept() {
+        // Replaced and pruned since.
+        let is_gone = || history.was_pruned(id);
+        if !is_durable && !is_kept() && !is_gone() {
             return Violation::new(
                 "durable reads",
                 format!("a read of {:?} shows put {id}, which nobody has on disk", key.name),
