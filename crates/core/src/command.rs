@@ -257,6 +257,22 @@ pub struct Import {
     pub options: Options,
 }
 
+impl PutAction {
+    /// It leaves less to keep than there was.
+    #[must_use]
+    pub fn frees_space(&self) -> bool {
+        matches!(self, Self::Delete | Self::ClearPartition)
+    }
+}
+
+impl Update {
+    /// It leaves less to keep than there was.
+    #[must_use]
+    pub fn frees_space(&self) -> bool {
+        matches!(self, Self::Del | Self::GetDel | Self::HashDel(_))
+    }
+}
+
 impl Command {
     /// The partition key that the command works on; `None` if it works on many.
     #[must_use]
@@ -277,8 +293,8 @@ impl Command {
     #[must_use]
     pub fn frees_space(&self) -> bool {
         match self {
-            Self::Put(put) => matches!(put.action, PutAction::Delete | PutAction::ClearPartition),
-            Self::Update(update) => matches!(update.update, Update::Del | Update::GetDel | Update::HashDel(_)),
+            Self::Put(put) => put.action.frees_space(),
+            Self::Update(update) => update.update.frees_space(),
             Self::Get(_)
             | Self::View(_)
             | Self::List(_)

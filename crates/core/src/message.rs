@@ -204,6 +204,23 @@ pub struct ReadAnswer {
     pub rebuilding: bool,
 }
 
+/// What a write asks of a disk that is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Space {
+    /// A client's value needs it: it is refused.
+    Needed,
+    /// A delete, or what makes copies equal, is taken: that is how space comes back.
+    NotNeeded,
+}
+
+impl Space {
+    /// What a client's write needs, which may free space.
+    #[must_use]
+    pub fn of_write(frees_space: bool) -> Self {
+        if frees_space { Self::NotNeeded } else { Self::Needed }
+    }
+}
+
 /// Merge these records and say when that is durable.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WriteRecords {
@@ -216,6 +233,8 @@ pub struct WriteRecords {
     pub sessions: SmallVec<[(NodeId, u64); 3]>,
     /// The home that could not be reached: the receiver keeps the records for it.
     pub stand_in_for: Option<NodeId>,
+    /// What the receiver does if its disk is full.
+    pub space: Space,
     /// Whole records.
     pub records: Vec<(RecordKey, Arc<Record>)>,
 }

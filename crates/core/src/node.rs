@@ -370,15 +370,17 @@ impl Node {
                     let node = self.site.id;
                     self.read(Asker { node, op, attempt }, want);
                 }
-                Local::Merge(write, records) => {
+                Local::Merge(write, records, space) => {
                     let asker = write.map(|(op, attempt)| Asker {
                         node: self.site.id,
                         op,
                         attempt,
                     });
-                    self.replica.merge(asker, records, &mut self.site);
+                    self.replica.merge(asker, records, space, &mut self.site);
                 }
-                Local::Change(op, attempt, changes) => self.replica.change(op, attempt, changes, &mut self.site),
+                Local::Change(op, attempt, changes, space) => {
+                    self.replica.change(op, attempt, changes, space, &mut self.site);
+                }
                 Local::SignFor(home, op, attempt, key, put) => {
                     self.hints.sign(home, (op, attempt), key, *put, &mut self.site);
                 }

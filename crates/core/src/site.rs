@@ -25,7 +25,7 @@ use crate::id::{ActorId, BucketId, Life, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::life::Minter;
 use crate::limits::CLOCK_AHEAD_MS_MAX;
-use crate::message::{Envelope, Message, Read, ReadWant, Refusal, Refused, WriteRecords};
+use crate::message::{Envelope, Message, Read, ReadWant, Refusal, Refused, Space, WriteRecords};
 use crate::outcome::Outcome;
 use crate::peers::Peers;
 use crate::quorum::Home;
@@ -54,9 +54,9 @@ pub enum Local {
     /// A local operation asks the local replica to read.
     Read(OpId, u16, ReadWant),
     /// A local operation asks the local replica to merge records; nobody waits if there is no operation.
-    Merge(Option<(OpId, u16)>, Vec<(RecordKey, Arc<Record>)>),
+    Merge(Option<(OpId, u16)>, Vec<(RecordKey, Arc<Record>)>, Space),
     /// A local operation asks the local replica to make and commit changes.
-    Change(OpId, u16, Vec<(RecordKey, Change)>),
+    Change(OpId, u16, Vec<(RecordKey, Change)>, Space),
     /// Something happened to an operation.
     Event(OpId, Event),
     /// A local operation asks for a signature on what this node keeps for a home, as its stand-in.
@@ -335,10 +335,16 @@ impl Site {
     }
 
     /// Asks replicas to merge records; with an operation, each answer comes as `Event::Wrote`.
-    pub fn ask_merge(&mut self, to: &[NodeId], write: Option<(OpId, u16)>, records: Vec<(RecordKey, Arc<Record>)>) {
+    pub fn ask_merge(
+        &mut self,
+        to: &[NodeId],
+        write: Option<(OpId, u16)>,
+        records: Vec<(RecordKey, Arc<Record>)>,
+        space: Space,
+    ) {
         let others: SmallVec<[NodeId; 3]> = to.iter().copied().filter(|&node| node != self.id).collect();
         if to.contains(&self.id) {
-            self.local.push_back(Local::Merge(write, records.clone()));
+            self.local.push_back(Local::Merge(write, records.clone(), space));
         }
         if !others.is_empty() {
             let sessions = others.iter().map(|&node| (node, self.peers.session_of(node))).collect();
@@ -350,6 +356,7 @@ impl Site {
                     attempt,
                     sessions,
                     stand_in_for: None,
+                    space,
                     records,
                 }),
             );
@@ -397,12 +404,14 @@ impl Site {
         home: NodeId,
         (op, attempt): (OpId, u16),
         records: Vec<(RecordKey, Arc<Record>)>,
+        space: Space,
     ) {
         let write = WriteRecords {
             op: Some(op),
             attempt,
             sessions: SmallVec::from_slice(&[(stand_in, self.peers.session_of(stand_in))]),
             stand_in_for: Some(home),
+            space,
             records,
         };
         self.send(&[stand_in], Message::Write(write));
@@ -410,8 +419,8 @@ impl Site {
 
     /// Asks the local replica to make changes; the answer comes as `Event::Changed` when they are signed and as
     /// `Event::Wrote` when they are durable (or if the store took none of them).
-    pub fn ask_change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>) {
-        self.local.push_back(Local::Change(op, attempt, changes));
+    pub fn ask_change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>, space: Space) {
+        self.local.push_back(Local::Change(op, attempt, changes, space));
     }
 
     /// Asks this node to sign a put on what it keeps of the key for `home`; the answers come as those of

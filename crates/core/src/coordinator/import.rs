@@ -9,6 +9,7 @@ use crate::command;
 use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate;
 use crate::coordinator::{Event, Meta, Progress};
+use crate::message::Space;
 use crate::outcome::{Cause, Failure, Outcome, Written};
 use crate::site::Site;
 
@@ -45,6 +46,7 @@ impl Import {
             Record::Siblings(record) => ClientContext::Dots(record.context().clone()),
             Record::Lww(record) => ClientContext::Clock(record.highest()),
         };
+        let space = Space::of_write(record.is_tombstone());
         let records = vec![(plan.key.clone(), Arc::new(*record))];
         let mut spread = Spread::start(
             meta,
@@ -52,13 +54,14 @@ impl Import {
             &plan.homes,
             need,
             Signer::Home { strict: true },
+            space,
             records.clone(),
             site,
         );
         // A home that holds something newer keeps it: that is what a merge is.
         spread.yield_to_winner();
         if plan.homes.iter().any(|home| home.node == site.id) {
-            site.ask_merge(&[site.id], Some((meta.id, ATTEMPT)), records);
+            site.ask_merge(&[site.id], Some((meta.id, ATTEMPT)), records, space);
         }
         Some(Self { meta, spread, context })
     }

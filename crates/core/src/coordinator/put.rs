@@ -22,7 +22,7 @@ use crate::coordinator::{Event, Meta, Place, Progress};
 use crate::id::{ClientRequestId, NodeId};
 use crate::key::RecordKey;
 use crate::limits::{CONTENT_TYPE_BYTES_MAX, REMINTS_MAX};
-use crate::message::{ReadWant, WriteResult};
+use crate::message::{ReadWant, Space, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Certainty, Failure, Outcome, Written};
 use crate::quorum::{Home, Need};
@@ -219,7 +219,7 @@ impl Put {
         let (id, attempt, key) = (self.meta.id, self.attempt, self.plan.key.clone());
         match self.stands_in_for {
             Some(home) => site.ask_signature_for(home, id, attempt, key, Box::new(put)),
-            None => site.ask_change(id, attempt, vec![(key, Change::Put(Box::new(put)))]),
+            None => site.ask_change(id, attempt, vec![(key, Change::Put(Box::new(put)))], self.space()),
         }
         Progress::Continue
     }
@@ -252,6 +252,7 @@ impl Put {
                     strict: self.command.options.strict,
                 },
             },
+            self.space(),
             vec![(key, record)],
             site,
         );
@@ -286,6 +287,10 @@ impl Put {
             }
             SpreadState::Failed(failure) => self.finish(Outcome::Failed(failure), site),
         }
+    }
+
+    fn space(&self) -> Space {
+        Space::of_write(self.command.action.frees_space())
     }
 
     /// What the client has seen plus its own dot, and nothing of what it has not (RULINGS 1).

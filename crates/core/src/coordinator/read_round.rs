@@ -18,7 +18,7 @@ use crate::coordinator::{Event, Meta};
 use crate::id::{BucketId, NodeId, PartitionId};
 use crate::key::RecordKey;
 use crate::limits::HOLD_BACK_MS_MAX;
-use crate::message::{ReadAnswer, ReadWant, Refusal, WriteResult};
+use crate::message::{ReadAnswer, ReadWant, Refusal, Space, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause};
 use crate::quorum::{Home, Need, Tally, Verdict};
@@ -337,7 +337,7 @@ impl ReadRound {
             };
             if !lacking.is_empty() {
                 site.stats.read_repairs += 1;
-                site.ask_merge(&[*node], None, lacking);
+                site.ask_merge(&[*node], None, lacking, Space::NotNeeded);
             }
         }
     }
@@ -403,7 +403,7 @@ impl ReadRound {
             // The receiver has rotated its token since we last heard of it; this operation is live, so it may go again.
             (Some(back), Refusal::StaleSession) => {
                 let records = back.records.clone();
-                site.ask_merge(&[from], Some((self.meta.id, self.attempt)), records);
+                site.ask_merge(&[from], Some((self.meta.id, self.attempt)), records, Space::NotNeeded);
             }
             _ => self.on_failed(from, site),
         }
@@ -453,7 +453,7 @@ impl ReadRound {
             }
         }
         site.stats.write_backs += 1;
-        site.ask_merge(&to, Some((self.meta.id, self.attempt)), short.clone());
+        site.ask_merge(&to, Some((self.meta.id, self.attempt)), short.clone(), Space::NotNeeded);
         self.write_back = Some(Box::new(WriteBack {
             answers: self.answers.len(),
             records: short,
@@ -461,8 +461,15 @@ impl ReadRound {
         }));
     }
 
+    /// It is refused as soon as too few can answer: those that still may are counted, as they are for a put that is refused
+    /// before anything is sent.
     fn not_enough(&self) -> Cause {
         let (needed, answered, n) = self.counts();
+        let waiting = match &self.write_back {
+            Some(back) => back.holders.waiting().count(),
+            None => self.tally.waiting().count(),
+        };
+        let answered = (answered + waiting as u8).min(needed.saturating_sub(1));
         Cause::NotEnoughReplicas { needed, answered, n }
     }
 

@@ -10,7 +10,7 @@ use crate::causality::{Record, Stamp};
 use crate::coordinator::{Event, Meta};
 use crate::id::NodeId;
 use crate::key::RecordKey;
-use crate::message::{Refusal, WriteResult};
+use crate::message::{Refusal, Space, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause, Certainty, Failure};
 use crate::quorum::{Home, Need, Tally, Verdict};
@@ -49,6 +49,7 @@ pub enum SpreadState {
 pub struct Spread {
     meta: Meta,
     attempt: u16,
+    space: Space,
     records: Vec<(RecordKey, Arc<Record>)>,
     tally: Tally,
     retries: SmallVec<[(NodeId, u8); 3]>,
@@ -70,6 +71,7 @@ impl Spread {
         homes: &[Home],
         need: Need,
         signer: Signer,
+        space: Space,
         records: Vec<(RecordKey, Arc<Record>)>,
         site: &mut Site,
     ) -> Self {
@@ -101,11 +103,12 @@ impl Spread {
             }
         }
         if !to.is_empty() {
-            site.ask_merge(&to, Some((meta.id, attempt)), records.clone());
+            site.ask_merge(&to, Some((meta.id, attempt)), records.clone(), space);
         }
         let mut spread = Self {
             meta,
             attempt,
+            space,
             records,
             tally,
             retries: SmallVec::new(),
@@ -185,7 +188,8 @@ impl Spread {
         if let Some(next) = self.stand_ins.pop() {
             self.tally.add_stand_in(next);
             self.hired.push((next.node, home));
-            site.ask_to_keep(next.node, home, (self.meta.id, self.attempt), self.records.clone());
+            let write = (self.meta.id, self.attempt);
+            site.ask_to_keep(next.node, home, write, self.records.clone(), self.space);
         } else if let Some((key, _)) = self.records.first() {
             // Nobody keeps it for that home: it is compared with first when it is back.
             site.dirty.push((key.partition(), home));
@@ -219,12 +223,13 @@ impl Spread {
             });
         self.retries[at].1 += 1;
         let hired = self.hired.iter().find(|hired| hired.0 == from).copied();
+        let write = (self.meta.id, self.attempt);
         if self.retries[at].1 > SESSION_RETRIES_MAX {
             self.lose(from, site);
         } else if let Some((stand_in, home)) = hired {
-            site.ask_to_keep(stand_in, home, (self.meta.id, self.attempt), self.records.clone());
+            site.ask_to_keep(stand_in, home, write, self.records.clone(), self.space);
         } else {
-            site.ask_merge(&[from], Some((self.meta.id, self.attempt)), self.records.clone());
+            site.ask_merge(&[from], Some(write), self.records.clone(), self.space);
         }
     }
 

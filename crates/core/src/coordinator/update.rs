@@ -16,7 +16,7 @@ use crate::coordinator::{Event, Meta, Progress};
 use crate::key::RecordKey;
 use crate::keyspace::{self, MintStamp, UpdateReply, Want};
 use crate::limits::REMINTS_MAX;
-use crate::message::WriteResult;
+use crate::message::{Space, WriteResult};
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome};
 use crate::quorum::Need;
 use crate::site::Site;
@@ -191,7 +191,8 @@ impl Update {
         self.gathered = Some(gathering);
         self.stage = Stage::Committing;
         self.attempt += 1;
-        site.ask_change(self.meta.id, self.attempt, changes);
+        let space = Space::of_write(self.command.update.frees_space());
+        site.ask_change(self.meta.id, self.attempt, changes, space);
         Progress::Continue
     }
 
@@ -218,6 +219,7 @@ impl Update {
             Signer::Home {
                 strict: self.command.options.strict,
             },
+            Space::of_write(self.command.update.frees_space()),
             records,
             site,
         );

@@ -20,7 +20,7 @@ use crate::entropy::tree::{FANOUT, LEAVES, names_of_leaf};
 use crate::entropy::trees::TreeId;
 use crate::id::{NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
-use crate::message::{Message, WriteRecords};
+use crate::message::{Message, Space, WriteRecords};
 use crate::site::{Local, Site};
 use crate::storage::{Page, Range, StoreOp};
 use crate::time::Time;
@@ -417,7 +417,8 @@ impl Exchange {
         self.spend(bytes as u64, site);
         site.stats.entropy_keys_repaired += (here.len() + there.len()) as u64;
         if !here.is_empty() {
-            site.local.push_back(Local::Merge(Some((self.op, 0)), here));
+            site.local
+                .push_back(Local::Merge(Some((self.op, 0)), here, Space::NotNeeded));
         }
         if !there.is_empty() {
             let write = WriteRecords {
@@ -425,6 +426,7 @@ impl Exchange {
                 attempt: 0,
                 sessions: smallvec![(self.peer, session)],
                 stand_in_for: None,
+                space: Space::NotNeeded,
                 records: there,
             };
             site.send(&[self.peer], Message::Write(write));

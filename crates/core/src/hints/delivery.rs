@@ -11,7 +11,7 @@ use crate::background::Work;
 use crate::causality::Record;
 use crate::id::{NodeId, OpId};
 use crate::key::RecordKey;
-use crate::message::{WriteReply, WriteResult};
+use crate::message::{Space, WriteReply, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::quorum::{DcId, Home, Need, Tally, Verdict};
 use crate::site::Site;
@@ -140,7 +140,7 @@ impl Hints {
         for (key, _) in &records {
             self.sent_at.insert(key.partition(), site.now.time);
         }
-        site.ask_merge(&to, Some((op, 0)), records.clone());
+        site.ask_merge(&to, Some((op, 0)), records.clone(), Space::NotNeeded);
         let delivery = Delivery {
             op,
             sent_at: site.now.time,

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::limits::{HINT_AGE_MS_MAX, HINTS_BYTES_MAX};
-use crate::message::{Message, WriteRecords, WriteReply, WriteResult};
+use crate::message::{Message, Space, WriteRecords, WriteReply, WriteResult};
 use crate::random::Random;
 use crate::site::Site;
 use crate::storage::{HintMemory, Meta, StoreOp};
@@ -279,12 +279,16 @@ impl Hints {
     /// Keeps records for a home that the coordinator could not reach; answered when they are durable here.
     pub fn keep(&mut self, asker: NodeId, home: NodeId, write: WriteRecords, site: &mut Site) {
         let WriteRecords {
-            op, attempt, records, ..
+            op,
+            attempt,
+            records,
+            space,
+            ..
         } = write;
         let bytes: usize = records.iter().map(|(key, record)| weight(key, record)).sum();
         let result = if site.out_of_service {
             Some(WriteResult::Failed)
-        } else if site.health.full && !records.iter().all(|record| record.1.is_tombstone()) {
+        } else if site.health.full && space == Space::Needed {
             Some(WriteResult::DiskFull)
         } else if (self.bytes + bytes) as u64 > self.limits.bytes_max {
             site.stats.hints_refused += 1;

@@ -210,7 +210,7 @@ impl Node {
             op,
             attempt: write.attempt,
         });
-        self.replica.merge(asker, write.records, &mut self.site);
+        self.replica.merge(asker, write.records, write.space, &mut self.site);
     }
 
     fn on_forward(&mut self, from: NodeId, forward: message::Forward) {

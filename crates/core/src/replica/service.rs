@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::key::RecordKey;
 use crate::map::FastMap;
-use crate::message::{Message, WriteReply, WriteResult};
+use crate::message::{Message, Space, WriteReply, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
 use crate::replica::reads::ReadJob;
@@ -86,7 +86,13 @@ impl Replica {
     }
 
     /// Merges records from another replica or from a local operation's write-back.
-    pub fn merge(&mut self, asker: Option<Asker>, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
+    pub fn merge(
+        &mut self,
+        asker: Option<Asker>,
+        records: Vec<(RecordKey, Arc<Record>)>,
+        space: Space,
+        site: &mut Site,
+    ) {
         let is_put = asker.is_some_and(|asker| is_of_a_write(asker.attempt));
         let change = if is_put { Change::TakePut } else { Change::Merge };
         let changes = records.into_iter().map(|(key, record)| (key, change(record))).collect();
@@ -95,7 +101,7 @@ impl Replica {
         } else {
             Purpose::Repair
         };
-        self.write(asker, purpose, changes, site);
+        self.write(asker, purpose, changes, space, site);
     }
 
     /// Merges a page of a rebuild.
@@ -105,7 +111,7 @@ impl Replica {
             .into_iter()
             .map(|(key, record)| (key, Change::Merge(record)))
             .collect();
-        self.write(None, Purpose::Rebuild, changes, site);
+        self.write(None, Purpose::Rebuild, changes, Space::NotNeeded, site);
     }
 
     /// True while a page of a rebuild is not durable.
@@ -120,7 +126,7 @@ impl Replica {
             .into_iter()
             .map(|(key, hash)| (key, Change::Reap(hash)))
             .collect();
-        self.write(None, Purpose::Reap, changes, site);
+        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
     }
 
     /// Takes the entries of lives that are over out of records that are still exactly what was agreed upon; nobody waits.
@@ -129,7 +135,7 @@ impl Replica {
             .into_iter()
             .map(|(key, hash)| (key, Change::Fold(hash, Arc::clone(lives))))
             .collect();
-        self.write(None, Purpose::Reap, changes, site);
+        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
     }
 
     /// True if a read or write of the record is under way here: what the store shows of it may not be all.
@@ -139,7 +145,7 @@ impl Replica {
     }
 
     /// Makes changes for a local operation: tells it what was signed as soon as that is known, and again when durable.
-    pub fn change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
+    pub fn change(&mut self, op: OpId, attempt: u16, changes: Vec<(RecordKey, Change)>, space: Space, site: &mut Site) {
         self.write(
             Some(Asker {
                 node: site.id,
@@ -148,6 +154,7 @@ impl Replica {
             }),
             Purpose::Sign,
             changes,
+            space,
             site,
         );
     }
@@ -214,11 +221,15 @@ impl Replica {
         self.next_job
     }
 
-    fn write(&mut self, asker: Option<Asker>, purpose: Purpose, changes: Vec<(RecordKey, Change)>, site: &mut Site) {
-        // Writes that clients wait for are numbered from 1. Repair, comparisons and hints pass on a full disk: they make copies
-        // equal.
-        let is_for_client = asker.is_some_and(|asker| asker.attempt > 0);
-        if site.out_of_service || (site.health.full && is_for_client && !frees_space(&changes)) {
+    fn write(
+        &mut self,
+        asker: Option<Asker>,
+        purpose: Purpose,
+        changes: Vec<(RecordKey, Change)>,
+        space: Space,
+        site: &mut Site,
+    ) {
+        if site.out_of_service || (site.health.full && space == Space::Needed) {
             let full = !site.out_of_service;
             let result = if full {
                 WriteResult::DiskFull
@@ -509,16 +520,6 @@ pub(super) fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
     site.catalog
         .bucket(bucket)
         .map_or(StorageClass::Disk, |bucket| bucket.storage)
-}
-
-/// Deletes pass on a full disk.
-fn frees_space(changes: &[(RecordKey, Change)]) -> bool {
-    changes.iter().all(|(_, change)| match change {
-        Change::Merge(record) | Change::TakePut(record) => record.is_tombstone(),
-        Change::Put(put) => matches!(put.payload, crate::causality::Payload::Tombstone),
-        Change::Registers(registers) => matches!(registers.registers.payload, crate::causality::Payload::Tombstone),
-        Change::Reap(_) | Change::Fold(..) => true,
-    })
 }
 
 fn sent_stamp(change: &Change) -> Option<crate::causality::Stamp> {

@@ -18,7 +18,7 @@ use crate::key::RecordKey;
 use crate::keyspace::{ExpireIf, ExpiryChange, Update, UpdateReply};
 use crate::message::{
     Boot, BootReply, Envelope, Forward, ForwardReply, Generations, Message, Pull, PullReply, Read, ReadAnswer,
-    ReadReply, ReadWant, Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
+    ReadReply, ReadWant, Refusal, Refused, RingEpoch, Space, WriteRecords, WriteReply, WriteResult,
 };
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
 use crate::quorum::QuorumSize;
@@ -295,14 +295,16 @@ fn message() -> impl Strategy<Value = Message> {
             any::<u16>(),
             sessions,
             prop::option::of(any::<u32>().prop_map(NodeId)),
+            prop_oneof![Just(Space::Needed), Just(Space::NotNeeded)],
             records()
         )
-            .prop_map(|(op, attempt, sessions, stand_in_for, records)| {
+            .prop_map(|(op, attempt, sessions, stand_in_for, space, records)| {
                 Message::Write(WriteRecords {
                     op,
                     attempt,
                     sessions: sessions.into(),
                     stand_in_for,
+                    space,
                     records,
                 })
             }),

@@ -6,7 +6,7 @@ use crate::causality::{Dot, Stamp};
 use crate::id::{ActorId, BucketId, Life, NodeId, OpId, PartitionId};
 use crate::message::{
     Boot, BootReply, Envelope, Forward, ForwardReply, Generations, Message, Pull, PullReply, Read, ReadAnswer,
-    ReadReply, ReadWant, Refusal, Refused, RingEpoch, WriteRecords, WriteReply, WriteResult,
+    ReadReply, ReadWant, Refusal, Refused, RingEpoch, Space, WriteRecords, WriteReply, WriteResult,
 };
 use crate::storage::Range;
 use crate::time::{Hlc, Wall};
@@ -73,6 +73,11 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             attempt: attempt(write.attempt)?,
             sessions: lists::sessions(&write.session_list)?,
             stand_in_for: write.stand_in_for.map(NodeId),
+            space: if write.needs_space {
+                Space::Needed
+            } else {
+                Space::NotNeeded
+            },
             records: lists::records(&write.record_list)?,
         }),
         v1::Body::WriteReply(reply) => Message::WriteReply(unpack_write_reply(reply)?),
@@ -152,6 +157,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             attempt: u32::from(write.attempt),
             session_list: lists::push_sessions(&write.sessions),
             stand_in_for: write.stand_in_for.map(|home| home.0),
+            needs_space: write.space == Space::Needed,
             record_list: lists::push_records(&write.records),
         }),
         Message::WriteReply(reply) => v1::Body::WriteReply(pack_write_reply(reply)),

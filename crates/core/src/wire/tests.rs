@@ -14,7 +14,7 @@ use crate::gossip::talk::Talk;
 use crate::id::{BucketId, NodeId, OpId, PartitionId};
 use crate::key::RecordKey;
 use crate::limits::FRAME_BYTES_MAX;
-use crate::message::{Envelope, Forward, ForwardReply, Message, Pull, RingEpoch, WriteRecords};
+use crate::message::{Envelope, Forward, ForwardReply, Message, Pull, RingEpoch, Space, WriteRecords};
 use crate::outcome::Outcome;
 use crate::storage::Range;
 use crate::time::{Hlc, Wall};
@@ -77,6 +77,7 @@ fn frames_have_these_bytes_for_ever() {
         attempt: 1,
         sessions: [(NodeId(7), 8)].into_iter().collect(),
         stand_in_for: None,
+        space: Space::NotNeeded,
         records: vec![(
             RecordKey::new(PartitionId(3), BucketId(1), 5, b"k", b""),
             Arc::new(Record::Lww(LwwRecord::default())),
@@ -281,6 +282,7 @@ fn values_are_slices_of_the_frame() {
         attempt: 0,
         sessions: [].into_iter().collect(),
         stand_in_for: None,
+        space: Space::Needed,
         records,
     });
     let mut buffer = framed(&Envelope { message, ..pulse() });

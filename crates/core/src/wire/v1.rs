@@ -130,6 +130,8 @@ pub(super) struct Write {
     pub(super) record_list: Bytes,
     #[prost(fixed32, optional, tag = "5")]
     pub(super) stand_in_for: Option<u32>,
+    #[prost(bool, tag = "6")]
+    pub(super) needs_space: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -7,6 +7,7 @@ mod boots;
 mod cluster;
 mod contexts;
 mod damage;
+mod full_disks;
 mod overload;
 mod stand_ins;
 mod stories;

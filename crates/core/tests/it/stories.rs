@@ -114,6 +114,23 @@ fn w_of_three_with_a_node_down_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_read_of_three_with_a_node_down_says_that_two_could_have_answered() {
+    let mut cluster = Cluster::new(3);
+    let [a, _, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.put(a, DEFAULT, "k", "v", None);
+    cluster.cut(c);
+    let all = Options {
+        read: Some(QuorumSize::All),
+        ..Options::default()
+    };
+    let Outcome::Failed(failure) = cluster.ask(a, get(DEFAULT, "k", all)) else {
+        panic!("one of three is down")
+    };
+    let (needed, answered, n) = (3, 2, 3);
+    assert_eq!(failure.cause, Cause::NotEnoughReplicas { needed, answered, n });
+}
+
+#[test]
 fn both_sides_of_a_cut_write_with_w_of_one_and_both_values_are_found_after_it() {
     let mut cluster = Cluster::new(3);
     let [a, b, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
