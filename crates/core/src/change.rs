@@ -75,7 +75,10 @@ pub enum PutKind {
         is_head: bool,
     },
     /// `cleared_at` of a partition head.
-    ClearPartition,
+    ClearPartition {
+        /// No record of the partition that was acknowledged before is above it.
+        floor: Hlc,
+    },
 }
 
 /// What became of a change.
@@ -260,7 +263,7 @@ pub fn signed(key: &RecordKey, put: Put, current: Option<&Arc<Record>>, lineage:
             };
             put_sibling(key, put, record, start, current, lineage, site)
         }
-        PutKind::Lww { .. } | PutKind::ClearPartition => {
+        PutKind::Lww { .. } | PutKind::ClearPartition { .. } => {
             let record = match start.as_deref() {
                 // All but the value, which is replaced.
                 Some(Record::Lww(record)) => LwwRecord {
@@ -376,7 +379,8 @@ fn put_lww(
     }
     let (floor, is_head) = match put.kind {
         PutKind::Lww { floor, is_head } => (floor, is_head),
-        PutKind::ClearPartition | PutKind::Siblings { .. } => (Hlc::ZERO, true),
+        PutKind::ClearPartition { floor } => (floor, true),
+        PutKind::Siblings { .. } => unreachable!("checked by the caller"),
     };
     let stamp = site
         .minter

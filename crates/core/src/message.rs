@@ -200,6 +200,9 @@ pub struct ReadAnswer {
     pub complete_up_to: Option<Bytes>,
     /// `cleared_at` of the partitions and buckets that the answer touches, where there is one.
     pub cleared: Vec<(PartitionId, BucketId, Hlc)>,
+    /// If a partition's head was asked for: no record of that partition and bucket has a higher clock. What clears the
+    /// partition is signed above it.
+    pub highest: Hlc,
     /// This replica is rebuilding: what it holds is merged, but it counts for no r (RULINGS 19).
     pub rebuilding: bool,
 }

@@ -46,7 +46,7 @@ impl Hlc {
 
     /// The first reading of a millisecond.
     #[must_use]
-    pub fn at(wall: Wall) -> Self {
+    pub const fn at(wall: Wall) -> Self {
         Self(wall.0 << 16)
     }
 

@@ -14,7 +14,9 @@ use torc_core::quorum::QuorumSize;
 
 use crate::chance::Chance;
 use crate::checkers::quorums::StrictRead;
-use crate::checkers::{Violation, acknowledged, bounds, durable_reads, expiry, outcomes, quorums, request_ids};
+use crate::checkers::{
+    Violation, acknowledged, bounds, clearing, durable_reads, expiry, outcomes, quorums, request_ids,
+};
 use crate::history::{Fate, History, Key, KeyId, Put, PutId, Shown, answers_of, value_of};
 use crate::world::{Alarm, Event, World};
 
@@ -218,6 +220,7 @@ impl Clients {
                 shown: shown.clone(),
             };
             quorums::check(history, key, &read, &self.reads[key])?;
+            clearing::check_read(history, key, &read)?;
             self.reads[key].push(read);
         }
         if let Some(context) = shown.context {

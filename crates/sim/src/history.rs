@@ -190,6 +190,25 @@ impl Put {
     }
 }
 
+/// One clear of the bucket of registers.
+#[derive(Debug)]
+pub struct Flush {
+    /// When it was sent.
+    pub started_us: u64,
+    /// When its client knew how it had ended.
+    pub ended_us: u64,
+    /// How it ended.
+    pub fate: Fate,
+    /// Homes that it asks for what they hold.
+    pub r: u8,
+    /// Homes that hold it.
+    pub w: u8,
+    /// Homes only.
+    pub is_strict: bool,
+    /// A home lost what had cleared a partition.
+    pub is_void: bool,
+}
+
 /// What a read showed its client.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
@@ -224,6 +243,8 @@ pub struct History {
     pub keys: Vec<Key>,
     /// All puts and deletes.
     pub puts: Vec<Put>,
+    /// All clears.
+    pub flushes: Vec<Flush>,
     by_name: BTreeMap<RecordKey, KeyId>,
 }
 
@@ -343,11 +364,14 @@ impl History {
     /// A host lost some of what it was believed to hold.
     pub fn on_lost(&mut self, host: usize, before: &Records, loss: Loss, world: &World) {
         for (name, record) in before {
-            let Some(key_id) = self.key_of(name) else { continue };
             let after = world.believed(host, name);
             if after == Some(record) {
                 continue;
             }
+            if name.is_partition_head() {
+                self.on_clear_lost(name, world);
+            }
+            let Some(key_id) = self.key_of(name) else { continue };
             let is_on_disk = self.keys[key_id].bucket.storage == StorageClass::Disk;
             let is_silent = match loss {
                 Loss::Known => false,
@@ -359,6 +383,16 @@ impl History {
         if loss != Loss::Known {
             self.on_mark_lost(host, world);
             self.on_rolled_back(host);
+        }
+    }
+
+    /// A home lost what had cleared a partition: what that hides is as if the home had lost it.
+    fn on_clear_lost(&mut self, head: &RecordKey, world: &World) {
+        self.flushes.iter_mut().for_each(|flush| flush.is_void = true);
+        let place = (head.partition(), head.bucket());
+        let hidden = |key: &&mut Key| (key.name.partition(), key.name.bucket()) == place;
+        for key in self.keys.iter_mut().filter(hidden) {
+            key.lost_at_us = Some(world.now_us);
         }
     }
 

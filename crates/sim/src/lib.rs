@@ -13,6 +13,7 @@ pub mod measurements;
 pub mod mutants;
 pub mod rate;
 pub mod redis;
+pub mod redis_model;
 pub mod run;
 pub mod scenario;
 pub mod sweep;

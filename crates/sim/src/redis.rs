@@ -1,21 +1,22 @@
 //! Redis clients, one to a key: each does one thing at a time, so as long as it is told every outcome and no home has lost
 //! anything, each reply must be exactly what one Redis server would give. After an outcome that nobody can tell, it goes
-//! on with a new key.
+//! on with a new key. Sometimes one clears the whole bucket: then the other's key is gone as well, unless it was being
+//! asked something at the same time.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use torc_core::command::{Command, Options, Target, UpdateKey, ViewKey};
+use torc_core::command::{Clear, Command, Options, Target, UpdateKey, ViewKey};
 use torc_core::id::{BucketId, RequestId};
 use torc_core::key::RecordKey;
-use torc_core::keyspace::{ExpireIf, ExpiryChange, KeyView, Update, UpdateReply, Want};
+use torc_core::keyspace::{ExpireIf, ExpiryChange, Update, Want};
 use torc_core::outcome::{Cause, Certainty, Outcome};
 use torc_core::time::Wall;
 
 use crate::chance::Chance;
 use crate::checkers::{Violation, bounds};
-use crate::history::answers_of;
-use crate::world::clock::EPOCH_MS;
+use crate::history::{Fate, Flush, History, answers_of};
+use crate::redis_model::{Expected, FAR, FIELDS, Model, apply, view_of};
 use crate::world::{Alarm, Event, World};
 
 const CLIENTS: usize = 2;
@@ -23,26 +24,6 @@ const TIMEOUT_MS: u32 = 1_000;
 const PATIENCE_US: u64 = 2_000_000;
 /// A client that has lost track this often has seen enough.
 const KEYS_MAX: u64 = 40;
-const FIELDS: [&str; 3] = ["f0", "f1", "f2"];
-/// Decades away.
-const FAR: Wall = Wall(EPOCH_MS + 1_000_000_000_000);
-
-/// A key as one Redis server would hold it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-enum Model {
-    #[default]
-    Absent,
-    Text(Vec<u8>),
-    Hash(BTreeMap<&'static str, Vec<u8>>),
-}
-
-/// What a server would answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Expected {
-    Reply(UpdateReply),
-    WrongType,
-    View(Model, bool),
-}
 
 #[derive(Debug)]
 struct Busy {
@@ -52,6 +33,10 @@ struct Busy {
     asked: String,
     expected: Expected,
     after: (Model, bool),
+    /// Only that is known of the key, and that much for sure.
+    is_cleared: bool,
+    /// It clears the bucket: which one of the history's.
+    flush: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +47,12 @@ struct Client {
     expires: bool,
     busy: Option<Busy>,
     told: Vec<String>,
+    /// It was being asked something while another client cleared the bucket.
+    overlaps: bool,
+    /// It was answered then what only that clear explains.
+    doubt: Option<String>,
+    /// The key is gone, whatever else befell the bucket: nothing was asked of it since a clear was acknowledged.
+    is_cleared: bool,
 }
 
 /// See the module.
@@ -73,8 +64,14 @@ pub struct RedisClients {
     /// Only homes count. In some runs others may stand in, and nothing is expected of what is read.
     is_strict: bool,
     /// Quorums of homes that meet: only then each read sees the write before.
+    is_quorate: bool,
+    /// The same, as long as nobody can tell what became of a clear.
     is_exact: bool,
+    /// Of each of those quorums.
+    r: u8,
+    w: u8,
     chance: Chance,
+    flush_chance: Chance,
     until_us: u64,
 }
 
@@ -90,13 +87,18 @@ impl RedisClients {
             world.schedule(at, Event::Outside(Alarm::Redis(client, 0)));
         }
         let is_strict = !world.scenario.seed.is_multiple_of(4);
+        let is_quorate = is_strict && answers_of(bucket.r, n) + answers_of(bucket.w, n) > n;
         Self {
             is_strict,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             asked: BTreeMap::new(),
             bucket: bucket.id,
-            is_exact: is_strict && answers_of(bucket.r, n) + answers_of(bucket.w, n) > n,
+            is_quorate,
+            is_exact: is_quorate,
+            r: answers_of(bucket.r, n),
+            w: answers_of(bucket.w, n),
             chance,
+            flush_chance: Chance::new(world.scenario.seed, 12),
             until_us,
         }
     }
@@ -108,34 +110,50 @@ impl RedisClients {
     }
 
     /// A client's wait is over.
-    pub fn on_alarm(&mut self, client: usize, wait: u64, world: &mut World) -> Result<(), Violation> {
+    pub fn on_alarm(
+        &mut self,
+        client: usize,
+        wait: u64,
+        history: &mut History,
+        world: &mut World,
+    ) -> Result<(), Violation> {
         if self.clients[client].wait != wait {
             return Ok(());
         }
         if let Some(busy) = self.clients[client].busy.take() {
             bounds::check_time(busy.host, busy.sent_us, u64::from(TIMEOUT_MS), world)?;
             self.asked.remove(&busy.request);
-            self.start_over(client);
+            self.on_silence(client, &busy, history, world);
             self.rest(client, world);
         } else if world.now_us < self.until_us && self.clients[client].key < KEYS_MAX {
-            self.ask(client, world);
+            self.ask(client, history, world);
         }
         Ok(())
     }
 
     /// A node hung up.
-    pub fn on_hung_up(&mut self, request: RequestId, world: &mut World) {
+    pub fn on_hung_up(&mut self, request: RequestId, history: &mut History, world: &mut World) {
         if let Some(client) = self.asked.remove(&request) {
-            self.clients[client].busy = None;
-            self.start_over(client);
+            if let Some(busy) = self.clients[client].busy.take() {
+                self.on_silence(client, &busy, history, world);
+            }
             self.rest(client, world);
+        }
+    }
+
+    /// Nobody can tell what became of what was asked.
+    fn on_silence(&mut self, client: usize, busy: &Busy, history: &mut History, world: &World) {
+        match busy.flush {
+            Some(flush) => self.end_flush(client, flush, Fate::Unknown, history, world),
+            None => self.start_over(client),
         }
     }
 
     /// A home lost something of a record.
     pub fn on_lost(&mut self, name: &RecordKey) {
         for client in 0..self.clients.len() {
-            if name.bucket() == self.bucket && name.partition_key() == self.key(client).as_bytes() {
+            let is_its_own = name.partition_key() == self.key(client).as_bytes();
+            if name.bucket() == self.bucket && (is_its_own || name.is_partition_head()) {
                 self.start_over(client);
             }
         }
@@ -146,12 +164,16 @@ impl RedisClients {
         &mut self,
         request: RequestId,
         outcome: &Outcome,
+        history: &mut History,
         world: &mut World,
     ) -> Option<Result<(), Violation>> {
         let client = self.asked.remove(&request)?;
         let busy = self.clients[client].busy.take()?;
-        let judged = bounds::check_time(busy.host, busy.sent_us, u64::from(TIMEOUT_MS), world)
-            .and_then(|()| self.judge(client, &busy, outcome));
+        let judged =
+            bounds::check_time(busy.host, busy.sent_us, u64::from(TIMEOUT_MS), world).and_then(|()| match busy.flush {
+                Some(flush) => self.judge_flush(client, flush, outcome, history, world),
+                None => self.judge(client, &busy, outcome),
+            });
         self.rest(client, world);
         Some(judged)
     }
@@ -171,14 +193,70 @@ impl RedisClients {
         };
         let this = &mut self.clients[client];
         this.told.push(format!("{} → {got:?}", busy.asked));
-        if self.is_exact && got != busy.expected {
-            return Violation::new(
-                "redis",
-                format!("expected {:?} of\n  {}", busy.expected, this.told.join("\n  ")),
-            );
+        let is_sure = self.is_quorate && busy.is_cleared;
+        if (self.is_exact || is_sure) && got != busy.expected {
+            let words = format!("expected {:?} of\n  {}", busy.expected, this.told.join("\n  "));
+            if !this.overlaps || is_sure {
+                return Violation::new("redis", words);
+            }
+            this.doubt.get_or_insert(words);
         }
         (this.model, this.expires) = busy.after.clone();
         Ok(())
+    }
+
+    fn judge_flush(
+        &mut self,
+        client: usize,
+        flush: usize,
+        outcome: &Outcome,
+        history: &mut History,
+        world: &World,
+    ) -> Result<(), Violation> {
+        let fate = match outcome {
+            Outcome::Written(_) => Fate::Acknowledged,
+            Outcome::Failed(failure) if failure.certainty == Certainty::NotApplied => Fate::NotApplied,
+            Outcome::Failed(_) => Fate::Unknown,
+            other => return Violation::new("redis", format!("a clear was answered {other:?}")),
+        };
+        self.end_flush(client, flush, fate, history, world);
+        match self
+            .clients
+            .iter()
+            .find(|client| !client.overlaps && client.doubt.is_some())
+        {
+            Some(client) if self.is_exact => Violation::new(
+                "redis",
+                format!("a clear was answered as not applied, and {:?}", client.doubt),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn end_flush(&mut self, client: usize, flush: usize, fate: Fate, history: &mut History, world: &World) {
+        history.flushes[flush].fate = fate;
+        history.flushes[flush].ended_us = world.now_us;
+        match fate {
+            Fate::Acknowledged => {
+                for other in 0..self.clients.len() {
+                    if self.clients[other].overlaps && other != client {
+                        self.start_over(other);
+                    } else {
+                        let this = &mut self.clients[other];
+                        this.told.push("the bucket is cleared".into());
+                        (this.model, this.expires) = (Model::Absent, false);
+                        this.is_cleared = true;
+                    }
+                }
+            }
+            Fate::NotApplied => {}
+            // It may hide, at any time from now on, whatever is signed by a slower clock.
+            Fate::Unknown | Fate::Pending => self.is_exact = false,
+        }
+        let is_flushing = |client: &Client| client.busy.as_ref().is_some_and(|busy| busy.flush.is_some());
+        if !self.clients.iter().any(is_flushing) {
+            self.clients.iter_mut().for_each(|client| client.overlaps = false);
+        }
     }
 
     /// Nobody can tell what the key holds: the next one.
@@ -187,10 +265,11 @@ impl RedisClients {
         this.key += 1;
         (this.model, this.expires) = (Model::Absent, false);
         this.told.clear();
-        // What is under way concerns the old key.
-        if let Some(busy) = &mut this.busy {
+        this.doubt = None;
+        this.is_cleared = false;
+        // What is under way concerns the old key, unless it clears them all.
+        if let Some(busy) = this.busy.take_if(|busy| busy.flush.is_none()) {
             self.asked.remove(&busy.request);
-            this.busy = None;
         }
     }
 
@@ -209,7 +288,12 @@ impl RedisClients {
         world.schedule(at_us, Event::Outside(Alarm::Redis(client, wait)));
     }
 
-    fn ask(&mut self, client: usize, world: &mut World) {
+    fn ask(&mut self, client: usize, history: &mut History, world: &mut World) {
+        let clears = world.scenario.load.clears;
+        if clears > 0 && self.flush_chance.percent(clears) {
+            self.flush(client, history, world);
+            return;
+        }
         let host = self.chance.index(world.hosts.len());
         let has_jumps = world.scenario.faults.contains(&crate::scenario::FaultKind::ClockJump);
         let key = self.key(client);
@@ -250,16 +334,76 @@ impl RedisClients {
             self.rest(client, world);
             return;
         };
-        self.asked.insert(request, client);
-        self.clients[client].busy = Some(Busy {
-            request,
-            host,
-            sent_us,
-            asked,
-            expected,
-            after,
+        let is_cleared = std::mem::take(&mut self.clients[client].is_cleared);
+        self.begin(
+            client,
+            Busy {
+                request,
+                host,
+                sent_us,
+                asked,
+                expected,
+                after,
+                is_cleared,
+                flush: None,
+            },
+            world,
+        );
+    }
+
+    /// Clears the bucket.
+    fn flush(&mut self, client: usize, history: &mut History, world: &mut World) {
+        let host = self.flush_chance.index(world.hosts.len());
+        let options = Options {
+            timeout_ms: Some(TIMEOUT_MS),
+            strict: self.is_strict,
+            ..Options::default()
+        };
+        let bucket = self.bucket;
+        let sent_us = world.now_us;
+        let Some(request) = world.request(host, Command::Clear(Clear { bucket, options })) else {
+            self.rest(client, world);
+            return;
+        };
+        let flush = history.flushes.len();
+        history.flushes.push(Flush {
+            started_us: sent_us,
+            ended_us: sent_us,
+            fate: Fate::Pending,
+            r: self.r,
+            w: self.w,
+            is_strict: self.is_strict,
+            is_void: false,
         });
-        self.wait(client, sent_us + u64::from(TIMEOUT_MS) * 1_000 + PATIENCE_US, world);
+        for other in (0..self.clients.len()).filter(|&other| other != client) {
+            self.clients[other].overlaps |= self.clients[other].busy.is_some();
+        }
+        self.begin(
+            client,
+            Busy {
+                request,
+                host,
+                sent_us,
+                asked: String::new(),
+                expected: Expected::WrongType,
+                after: (Model::Absent, false),
+                is_cleared: false,
+                flush: Some(flush),
+            },
+            world,
+        );
+    }
+
+    fn begin(&mut self, client: usize, busy: Busy, world: &mut World) {
+        let flushes = |other: &(usize, &Client)| {
+            other.0 != client && other.1.busy.as_ref().is_some_and(|busy| busy.flush.is_some())
+        };
+        let overlaps = self.clients.iter().enumerate().any(|other| flushes(&other));
+        self.clients[client].overlaps |= overlaps;
+        let give_up_us = busy.sent_us + u64::from(TIMEOUT_MS) * 1_000 + PATIENCE_US;
+        self.asked.insert(busy.request, client);
+        self.clients[client].busy = Some(busy);
+        self.wait(client, give_up_us, world);
     }
 
     fn draw(&mut self, has_jumps: bool) -> Update {
@@ -300,111 +444,5 @@ impl RedisClients {
             }
             _ => Update::HashDel(vec![field(&mut self.chance)]),
         }
-    }
-}
-
-fn view_of(view: &KeyView) -> Expected {
-    match view {
-        KeyView::Absent => Expected::View(Model::Absent, false),
-        KeyView::String { value, expires_at } => Expected::View(Model::Text(value.to_vec()), expires_at.is_some()),
-        KeyView::Hash { fields, expires_at } => {
-            let known = |name: &Bytes| {
-                FIELDS
-                    .iter()
-                    .copied()
-                    .find(|field| field.as_bytes() == &name[..])
-                    .unwrap_or("?")
-            };
-            let fields = fields
-                .iter()
-                .filter_map(|(name, value)| Some((known(name), value.as_ref()?.to_vec())));
-            Expected::View(Model::Hash(fields.collect()), expires_at.is_some())
-        }
-    }
-}
-
-/// What one Redis server would do.
-fn apply(update: &Update, model: &Model, expires: bool) -> (Expected, (Model, bool)) {
-    let same = (model.clone(), expires);
-    let number = |number: usize| Expected::Reply(UpdateReply::Integer(number as i64));
-    let text = match model {
-        Model::Absent => Some(Vec::new()),
-        Model::Text(text) => Some(text.clone()),
-        Model::Hash(_) => None,
-    };
-    let fields = match model {
-        Model::Absent => Some(BTreeMap::new()),
-        Model::Text(_) => None,
-        Model::Hash(fields) => Some(fields.clone()),
-    };
-    let old = || match model {
-        Model::Text(text) => Some(Bytes::from(text.clone())),
-        Model::Absent | Model::Hash(_) => None,
-    };
-    let exists = *model != Model::Absent;
-    match update {
-        Update::Set {
-            value,
-            expiry,
-            return_old,
-        } => {
-            if *return_old && matches!(model, Model::Hash(_)) {
-                return (Expected::WrongType, same);
-            }
-            let reply = if *return_old {
-                UpdateReply::Value(old())
-            } else {
-                UpdateReply::Done
-            };
-            let after = (Model::Text(value.to_vec()), matches!(expiry, ExpiryChange::At(_)));
-            (Expected::Reply(reply), after)
-        }
-        Update::Append(data) => match text {
-            Some(mut text) => {
-                text.extend_from_slice(data);
-                (number(text.len()), (Model::Text(text), expires))
-            }
-            None => (Expected::WrongType, same),
-        },
-        Update::GetDel => match text {
-            Some(_) => (Expected::Reply(UpdateReply::Value(old())), (Model::Absent, false)),
-            None => (Expected::WrongType, same),
-        },
-        Update::Del => (number(usize::from(exists)), (Model::Absent, false)),
-        Update::Expire { at, .. } => match (exists, *at == FAR) {
-            (false, _) => (number(0), same),
-            (true, true) => (number(1), (model.clone(), true)),
-            (true, false) => (number(1), (Model::Absent, false)),
-        },
-        Update::Persist => (number(usize::from(exists && expires)), (model.clone(), false)),
-        Update::HashSet(new) => match fields {
-            Some(mut fields) => {
-                let mut added = 0;
-                for (name, value) in new {
-                    let name = FIELDS
-                        .iter()
-                        .copied()
-                        .find(|field| field.as_bytes() == &name[..])
-                        .expect("drawn from these");
-                    added += usize::from(fields.insert(name, value.to_vec()).is_none());
-                }
-                (number(added), (Model::Hash(fields), expires))
-            }
-            None => (Expected::WrongType, same),
-        },
-        Update::HashDel(gone) => match fields {
-            Some(mut fields) => {
-                let before = fields.len();
-                fields.retain(|field, _| gone.iter().all(|name| field.as_bytes() != &name[..]));
-                let reply = number(before - fields.len());
-                if fields.is_empty() {
-                    (reply, (Model::Absent, false))
-                } else {
-                    (reply, (Model::Hash(fields), expires))
-                }
-            }
-            None => (Expected::WrongType, same),
-        },
-        Update::SetRange { .. } | Update::GetEx(_) => unreachable!("not drawn"),
     }
 }

@@ -11,9 +11,10 @@ use torc_core::outcome::Outcome;
 
 use crate::checkers::dots::Dots;
 use crate::checkers::forgetting::Forgot;
+use crate::checkers::quorums::StrictRead;
 use crate::checkers::{
-    Violation, bounds, causality, convergence, durability, expiry, forgetting, hints, liveness, outcomes, reaping,
-    request_ids, resurrection, scrubbing,
+    Violation, bounds, causality, clearing, convergence, durability, expiry, forgetting, hints, liveness, outcomes,
+    reaping, request_ids, resurrection, scrubbing,
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
@@ -208,7 +209,9 @@ impl Run {
                     self.clients
                         .on_alarm(client, wait, &mut self.history, &mut self.world)?;
                 }
-                Some(Alarm::Redis(client, wait)) => self.redis.on_alarm(client, wait, &mut self.world)?,
+                Some(Alarm::Redis(client, wait)) => {
+                    self.redis.on_alarm(client, wait, &mut self.history, &mut self.world)?
+                }
                 Some(Alarm::Fault) => self.faults.strike(&self.history, &mut self.world),
                 Some(Alarm::Reap) => self.look_for_dead(),
                 Some(Alarm::Mend(index)) => self.faults.mend(index, &mut self.world),
@@ -234,7 +237,10 @@ impl Run {
     fn on_happening(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
             Happening::Replied(request, outcome) => {
-                if let Some(judged) = self.redis.on_reply(request, &outcome, &mut self.world) {
+                if let Some(judged) = self
+                    .redis
+                    .on_reply(request, &outcome, &mut self.history, &mut self.world)
+                {
                     return judged;
                 }
                 self.last_reply = Some((request, outcome.clone()));
@@ -242,7 +248,7 @@ impl Run {
                     .on_reply(request, outcome, &mut self.history, &mut self.world)
             }
             Happening::HungUp(request) => {
-                self.redis.on_hung_up(request, &mut self.world);
+                self.redis.on_hung_up(request, &mut self.history, &mut self.world);
                 self.clients.on_hung_up(request, &mut self.history, &mut self.world);
                 Ok(())
             }
@@ -432,7 +438,15 @@ impl Run {
         liveness::check_rest(&self.world)?;
         hints::check_rest(&self.world)?;
         convergence::check_mended(&self.history, &self.world)?;
+        let n = self.world.ring.effective_n(self.world.scenario.buckets[1].n);
         for (key, shown) in shown.iter().enumerate() {
+            let read = StrictRead {
+                started_us: self.world.now_us,
+                ended_us: self.world.now_us,
+                r: n,
+                shown: shown.clone(),
+            };
+            clearing::check_read(&self.history, key, &read)?;
             outcomes::check(&self.history, key, shown)?;
             expiry::check(&self.history, key, shown, &self.world)?;
             durability::check(&self.history, key, shown, self.world.now_us)?;

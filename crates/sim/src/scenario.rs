@@ -12,6 +12,9 @@ use crate::chance::Chance;
 /// Runs in which one host restarts in quick succession, in percent.
 const RESTARTS_PERCENT: u64 = 8;
 
+/// Of its own, so that it moves nothing else; this one leaves the seeds that tell a story their runs.
+const CLEARS_STREAM: u64 = 272;
+
 /// The kinds of faults that a seed may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
@@ -96,6 +99,8 @@ pub struct LoadPlan {
     pub own_quorums: u64,
     /// Puts with a time to live, in percent.
     pub ttl: u64,
+    /// What Redis clients do that clears their bucket, in percent.
+    pub clears: u64,
 }
 
 /// How dead records are forgotten in a run. It takes minutes, so not every run is about it.
@@ -174,6 +179,7 @@ impl Scenario {
             keys_live_on: contexts.percent(60),
         });
         let contexts = draw_contexts(&mut contexts, reaping.is_some());
+        let mut clears = Chance::new(seed, CLEARS_STREAM);
         let is_calm = faults.is_empty();
         let network = draw_network(&mut chance, is_calm);
         let victim = chance.percent(35).then(|| chance.index(nodes));
@@ -208,6 +214,7 @@ impl Scenario {
                 strict: chance.pick(&[0, 40, 100]),
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
+                clears: clears.pick(&[0, 0, 2, 8]),
             },
             running_max: overload.pick(&[RUNNING_MAX_DEFAULT, RUNNING_MAX_DEFAULT, 4, 2, 1]),
             fault_gap_us: if victim.is_some() {
@@ -230,7 +237,26 @@ impl Scenario {
         if Chance::new(seed, 8).percent(RESTARTS_PERCENT) {
             scenario.restart_quickly();
         }
+        if scenario.load.clears > 0 && !is_calm && clears.percent(50) {
+            scenario.forget_clocks();
+        }
         scenario
+    }
+
+    /// Clocks differ by as much as still counts as sound, and all nodes forget again and again what the others' had said: a
+    /// clear must learn from the records themselves what was signed before.
+    fn forget_clocks(&mut self) {
+        self.skew_ms_max = 8_000;
+        self.faults = vec![
+            FaultKind::PowerLoss,
+            FaultKind::PowerLoss,
+            FaultKind::Crash,
+            FaultKind::Disconnect,
+        ];
+        self.victim = None;
+        self.fault_gap_us = (500_000, 4_000_000);
+        self.load.clears = 8;
+        self.load.think_us_max = 200_000;
     }
 
     /// One busy host restarts again and again, in less time than its messages may take: what was meant for an earlier life

@@ -8,7 +8,7 @@ use crate::command::{self, Command, Put, PutAction, PutContext, Target};
 use crate::coordinator::{Event, Meta, Origin, Progress, validate};
 use crate::id::BucketId;
 use crate::map::FastMap;
-use crate::outcome::{Answered, Cause, Failure, Outcome, Written};
+use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
 use crate::site::Site;
 use crate::time::Hlc;
 
@@ -146,20 +146,55 @@ fn bucket_of(command: &Command) -> Option<BucketId> {
     }
 }
 
-/// A bucket is cleared once every partition is; the first failure speaks for all.
+/// A bucket is cleared once every partition is; the first failure speaks for all. It was not applied only if it was applied
+/// nowhere: one partition that is empty, or may be, makes it unknown.
 fn clear_outcome(outcomes: Vec<Outcome>) -> Outcome {
     let mut least: Option<Answered> = None;
+    let mut failed: Option<Failure> = None;
+    let mut certainty = Certainty::NotApplied;
     for outcome in outcomes {
         match outcome {
+            Outcome::Failed(failure) => {
+                if failure.certainty == Certainty::Unknown {
+                    certainty = Certainty::Unknown;
+                }
+                failed = failed.or(Some(failure));
+            }
             Outcome::Written(written) => {
+                certainty = Certainty::Unknown;
                 let fewer = least.is_none_or(|known| written.answered.answered < known.answered);
                 least = if fewer { Some(written.answered) } else { least };
             }
-            failed => return failed,
+            other => unreachable!("a put is written or fails: {other:?}"),
         }
     }
-    Outcome::Written(Written {
-        context: ClientContext::Clock(Hlc::ZERO),
-        answered: least.unwrap_or_default(),
-    })
+    match failed {
+        Some(failure) => Outcome::Failed(Failure { certainty, ..failure }),
+        None => Outcome::Written(Written {
+            context: ClientContext::Clock(Hlc::ZERO),
+            answered: least.unwrap_or_default(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One partition had been cleared, another had refused: the client was told that nothing had happened.
+    #[test]
+    fn a_clear_that_some_partition_took_is_not_called_not_applied() {
+        let refused = || Outcome::Failed(Failure::refused(Cause::NoSuchBucket));
+        let written = Outcome::Written(Written {
+            context: ClientContext::Clock(Hlc::ZERO),
+            answered: Answered::default(),
+        });
+        let certainty = |outcomes| match clear_outcome(outcomes) {
+            Outcome::Failed(failure) => failure.certainty,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(certainty(vec![refused(), refused()]), Certainty::NotApplied);
+        assert_eq!(certainty(vec![refused(), written.clone()]), Certainty::Unknown);
+        assert_eq!(certainty(vec![written, refused()]), Certainty::Unknown);
+    }
 }

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod list;
 pub mod locks;
 pub mod mend;
+pub mod merged;
 pub mod put;
 pub mod put_alone;
 pub mod read_round;

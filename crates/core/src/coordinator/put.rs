@@ -139,9 +139,14 @@ impl Put {
         })
     }
 
-    /// A client request id may have been answered by another home; Redis SET on siblings replaces what a quorum holds.
+    /// A client request id may have been answered by another home; Redis SET on siblings replaces what a quorum holds; what
+    /// clears a partition must be above all that a quorum holds there.
     fn reads_first(&self) -> bool {
-        self.command.request.is_some() || matches!(self.command.context, PutContext::ReadFirst)
+        self.command.request.is_some() || matches!(self.command.context, PutContext::ReadFirst) || self.is_clear()
+    }
+
+    fn is_clear(&self) -> bool {
+        self.command.action == PutAction::ClearPartition
     }
 
     fn read(&mut self, site: &mut Site) -> Progress {
@@ -162,7 +167,8 @@ impl Put {
             Err(failure) => return self.finish(Outcome::Failed(failure), site),
         };
         let want = ReadWant::Records(vec![self.plan.key.clone()]);
-        let round = ReadRound::start(self.meta, &self.plan.homes, need, &want, false, site);
+        let strict = self.command.options.strict && self.is_clear();
+        let round = ReadRound::start(self.meta, &self.plan.homes, need, &want, strict, site);
         self.stage = Stage::Reading(Box::new(round));
         let Stage::Reading(round) = &mut self.stage else {
             return Progress::Continue;
@@ -181,7 +187,9 @@ impl Put {
             // No home can say whether the request was answered before: whoever keeps something for them is waited for.
             RoundState::Ready if self.stands_in_for.is_some() && !round.is_complete() => Progress::Continue,
             RoundState::Ready => {
-                self.base = round.merged().record(&self.plan.key).cloned();
+                let merged = round.merged();
+                self.base = merged.record(&self.plan.key).cloned();
+                self.floor = self.floor.max(merged.cleared_at(&self.plan.key)).max(merged.highest);
                 self.sign(site)
             }
         }
@@ -195,7 +203,7 @@ impl Put {
             PutAction::Delete | PutAction::ClearPartition => Payload::Tombstone,
         };
         let kind = match (&self.command.action, self.plan.bucket.conflict) {
-            (PutAction::ClearPartition, _) => PutKind::ClearPartition,
+            (PutAction::ClearPartition, _) => PutKind::ClearPartition { floor: self.floor },
             (_, Conflict::Lww) => PutKind::Lww {
                 floor: self.floor,
                 is_head: self.command.target.sort.is_empty(),

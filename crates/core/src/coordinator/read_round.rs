@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 
 use crate::bucket::Conflict;
 use crate::causality::{LwwRecord, Record, SiblingsRecord};
+use crate::coordinator::merged::{Merged, Places, Records};
 use crate::coordinator::{Event, Meta};
-use crate::id::{BucketId, NodeId, PartitionId};
+use crate::id::NodeId;
 use crate::key::RecordKey;
 use crate::limits::HOLD_BACK_MS_MAX;
 use crate::message::{ReadAnswer, ReadWant, Refusal, Space, WriteResult};
@@ -23,10 +24,7 @@ use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause};
 use crate::quorum::{Home, Need, Tally, Verdict};
 use crate::site::Site;
-use crate::time::{Hlc, Time, Wall};
-
-/// Records to send to a home.
-type Records = Vec<(RecordKey, Arc<Record>)>;
+use crate::time::{Time, Wall};
 
 /// Where a round stands.
 #[derive(Clone, PartialEq, Debug)]
@@ -37,37 +35,6 @@ pub enum RoundState {
     Ready,
     /// It can't be given.
     Failed(Cause),
-}
-
-/// What the homes hold together.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Merged {
-    /// In key order; for a range, only what every counted answer covers.
-    pub records: Records,
-    /// For a range: complete below this name; `None` to its end.
-    pub complete_up_to: Option<Bytes>,
-    cleared: Vec<(PartitionId, BucketId, Hlc)>,
-}
-
-impl Merged {
-    /// The record of this name.
-    #[must_use]
-    pub fn record(&self, key: &RecordKey) -> Option<&Arc<Record>> {
-        self.records
-            .iter()
-            .find(|record| record.0 == *key)
-            .map(|record| &record.1)
-    }
-
-    /// `cleared_at` of the key's partition.
-    #[must_use]
-    pub fn cleared_at(&self, key: &RecordKey) -> Hlc {
-        let of_key = self
-            .cleared
-            .iter()
-            .filter(|entry| entry.0 == key.partition() && entry.1 == key.bucket());
-        of_key.map(|entry| entry.2).max().unwrap_or(Hlc::ZERO)
-    }
 }
 
 #[derive(Debug)]
@@ -84,6 +51,8 @@ pub struct ReadRound {
     meta: Meta,
     attempt: u16,
     is_range: bool,
+    /// What is asked about.
+    places: Option<Places>,
     tally: Tally,
     answers: Vec<(NodeId, ReadAnswer)>,
     strict: bool,
@@ -132,6 +101,7 @@ impl ReadRound {
             meta,
             attempt,
             is_range,
+            places: Places::of(want),
             tally,
             answers: Vec::with_capacity(homes.len()),
             strict,
@@ -259,6 +229,7 @@ impl ReadRound {
         let mut merged = Merged::default();
         for (node, answer) in answers {
             merged.cleared.extend_from_slice(&answer.cleared);
+            merged.highest = merged.highest.max(answer.highest);
             if self.is_range && self.tally.has_counted(*node) {
                 merged.complete_up_to = smaller(merged.complete_up_to, answer.complete_up_to.clone());
             }
@@ -326,6 +297,7 @@ impl ReadRound {
                 .filter(|record| !answer.damaged.contains(&record.0) || self.may_mend(&record.0))
                 .cloned()
                 .chain(empty)
+                .chain(self.clears().into_iter().filter(|clear| !holds(answer, clear)))
                 .collect();
             let lacking = if active(Mutant::ExpiredResurrected) {
                 lacking
@@ -340,6 +312,11 @@ impl ReadRound {
                 site.ask_merge(&[*node], None, lacking, Space::NotNeeded);
             }
         }
+    }
+
+    fn clears(&self) -> Records {
+        let places = self.places.as_ref();
+        places.map_or_else(Records::new, |places| places.clears(&self.answers))
     }
 
     /// A damaged record is mended only from all other homes together: until then what its home had acknowledged is unknown
@@ -418,9 +395,10 @@ impl ReadRound {
         }
     }
 
-    /// RULINGS 14: at least N−R+1 homes must hold what a strict read returns.
+    /// RULINGS 14: at least N−R+1 homes must hold what a strict read returns, and what hides what it does not.
     fn start_write_back(&mut self, site: &mut Site) {
         let merged = self.merged();
+        let clears = self.clears();
         let n = usize::from(self.tally.n());
         let r = usize::from(self.tally.needed());
         let holders_min = (n + 1).saturating_sub(r).max(1);
@@ -429,6 +407,8 @@ impl ReadRound {
         let short: Records = merged
             .records
             .into_iter()
+            .filter(|record| !record.0.is_partition_head())
+            .chain(clears)
             .filter(|record| holders(record) < holders_min)
             .collect();
         let homes = self.tally.homes();
@@ -547,6 +527,13 @@ fn revived((key, record): (RecordKey, Arc<Record>), wall: Wall) -> (RecordKey, A
 }
 
 fn holds(answer: &ReadAnswer, record: &(RecordKey, Arc<Record>)) -> bool {
+    if record.0.is_partition_head()
+        && let Some(head) = record.1.as_lww()
+    {
+        let place = (record.0.partition(), record.0.bucket());
+        let mut clears = answer.cleared.iter().filter(|clear| (clear.0, clear.1) == place);
+        return clears.any(|clear| clear.2 >= head.cleared_at);
+    }
     let at = answer.records.binary_search_by(|held| held.0.cmp(&record.0));
     at.is_ok_and(|at| Arc::ptr_eq(&answer.records[at].1, &record.1) || answer.records[at].1 == record.1)
 }

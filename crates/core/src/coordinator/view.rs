@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::causality::Record;
 use crate::command::ViewKey;
-use crate::coordinator::read_round::{Merged, ReadRound, RoundState};
+use crate::coordinator::merged::Merged;
+use crate::coordinator::read_round::{ReadRound, RoundState};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::{Event, Meta, Progress};
 use crate::key::RecordKey;

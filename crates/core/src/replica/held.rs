@@ -101,6 +101,11 @@ impl HeldRecords {
         }
     }
 
+    /// Every entry.
+    pub fn iter(&self) -> impl Iterator<Item = (&RecordKey, &Held)> {
+        self.held.iter()
+    }
+
     /// How many records are held.
     #[must_use]
     pub fn len(&self) -> usize {

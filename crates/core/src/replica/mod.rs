@@ -1,5 +1,6 @@
 //! A node's replica of the partitions it is home to: reads answer durable state, writes merge, mints sign new versions.
 
+pub mod clears;
 pub mod held;
 pub mod reads;
 pub mod service;

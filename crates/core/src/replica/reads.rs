@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::bucket::Bucket;
 use crate::causality::Record;
 use crate::event::Event;
-use crate::id::{BucketId, PartitionId};
 use crate::key::RecordKey;
 use crate::message::{Message, ReadAnswer, ReadReply, ReadWant, Refusal};
 use crate::mutants::{Mutant, active};
@@ -67,7 +66,10 @@ impl Replica {
         match want {
             ReadWant::Records(keys) => {
                 for key in keys {
-                    self.note_bucket(&mut job, key.partition(), key.bucket());
+                    self.note_bucket(id, &mut job, &key);
+                    if key.is_partition_head() {
+                        self.survey(id, &mut job, (key.partition(), key.bucket()), site);
+                    }
                     self.read_record(id, &mut job, key, site);
                 }
             }
@@ -78,11 +80,12 @@ impl Replica {
             } => {
                 let class = class_of(range.bucket, site);
                 job.answer.rebuilding = self.rebuilding.contains(&range.bucket);
-                let of_bucket = self.cleared.iter().filter(|entry| entry.0.1 == range.bucket);
-                job.answer.cleared = of_bucket
-                    .map(|(&(partition, bucket), &at)| (partition, bucket, at))
-                    .collect();
                 job.awaited = 1;
+                let clears: Vec<_> = self.cleared.of_bucket(range.bucket).collect();
+                for (partition, at, commit) in clears {
+                    job.answer.cleared.push((partition, range.bucket, at));
+                    self.wait_if_unanswered(id, &mut job, commit);
+                }
                 let bytes_max = bytes_max as usize;
                 let token = site.ask_store(StoreOp::Scan {
                     range,
@@ -131,6 +134,8 @@ impl Replica {
         storage: &'a mut impl AtHand,
     ) -> Option<Option<&'a Arc<Record>>> {
         let is_held = self.held.find(key).is_some() && !active(Mutant::AtOnceUndurable);
+        // What clears the partition must be durable before it hides anything.
+        let is_held = is_held || self.unanswered.contains(&self.cleared.commit_of(key));
         if site.out_of_service || is_held || self.rebuilding.contains(&bucket.id) {
             return None;
         }
@@ -140,8 +145,7 @@ impl Replica {
     /// Everything of the key's partition and bucket up to this is gone.
     #[must_use]
     pub fn cleared_at(&self, key: &RecordKey) -> Hlc {
-        let at = self.cleared.get(&(key.partition(), key.bucket()));
-        at.copied().unwrap_or(Hlc::ZERO)
+        self.cleared.at(key)
     }
 
     /// The commit that the held state waits for, if it is not durable.
@@ -159,13 +163,21 @@ impl Replica {
     }
 
     /// What the answer must say of the partition and bucket that it touches.
-    pub(super) fn note_bucket(&self, job: &mut ReadJob, partition: PartitionId, bucket: BucketId) {
-        job.answer.rebuilding |= self.rebuilding.contains(&bucket);
-        if let Some(&at) = self.cleared.get(&(partition, bucket)) {
-            let entry = (partition, bucket, at);
-            if !job.answer.cleared.contains(&entry) {
-                job.answer.cleared.push(entry);
-            }
+    fn note_bucket(&mut self, id: JobId, job: &mut ReadJob, key: &RecordKey) {
+        job.answer.rebuilding |= self.rebuilding.contains(&key.bucket());
+        let at = self.cleared.at(key);
+        let entry = (key.partition(), key.bucket(), at);
+        if at > Hlc::ZERO && !job.answer.cleared.contains(&entry) {
+            job.answer.cleared.push(entry);
+            self.wait_if_unanswered(id, job, self.cleared.commit_of(key));
+        }
+    }
+
+    /// A clear that is not durable may be shown to nobody: who reads what it hides waits for it.
+    fn wait_if_unanswered(&mut self, id: JobId, job: &mut ReadJob, commit: CommitId) {
+        if self.unanswered.contains(&commit) && !active(Mutant::ReadUndurable) {
+            job.awaited += 1;
+            self.waiting_for_commit.entry(commit).or_default().push(id);
         }
     }
 
@@ -190,11 +202,10 @@ impl Replica {
             }
         }
         for (key, record) in page.records {
-            let cleared_at = self
-                .cleared
-                .get(&(key.partition(), key.bucket()))
-                .copied()
-                .unwrap_or(Hlc::ZERO);
+            // As the answer says it: a clear that came since may never become durable.
+            let cleared = &job.answer.cleared;
+            let at = cleared.binary_search_by_key(&key.partition(), |entry| entry.0);
+            let cleared_at = at.map_or(Hlc::ZERO, |at| cleared[at].2);
             let is_gone = record.as_lww().is_some_and(|lww| lww.highest() <= cleared_at);
             if !is_gone || key.is_partition_head() {
                 job.answer.records.push((key, record));

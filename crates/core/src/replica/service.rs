@@ -7,16 +7,17 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::bucket::{Durability, StorageClass};
-use crate::causality::{Lives, Record};
+use crate::causality::{Lives, Record, Stamp};
 use crate::change::{self, Change, Changed};
 use crate::effect::Notice;
 use crate::entropy::trees::Delta;
 use crate::event::Event;
-use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
+use crate::id::{BucketId, NodeId, OpId, Token};
 use crate::key::RecordKey;
 use crate::map::FastMap;
 use crate::message::{Message, Space, WriteReply, WriteResult};
 use crate::mutants::{Mutant, active};
+use crate::replica::clears::{Cleared, Place, above_clear};
 use crate::replica::held::{CommitId, Current, HeldRecords, JobId};
 use crate::replica::reads::ReadJob;
 use crate::replica::writes::{Purpose, WriteJob};
@@ -42,6 +43,7 @@ pub(super) enum Awaited {
     ReadRecord(JobId, RecordKey),
     ReadPage(JobId),
     Commit(CommitId, JobId),
+    Survey(Place),
 }
 
 #[derive(Debug)]
@@ -63,8 +65,8 @@ pub struct Replica {
     pub(super) unanswered: BTreeSet<CommitId>,
     /// Jobs that wait for a commit to become durable.
     pub(super) waiting_for_commit: BTreeMap<CommitId, SmallVec<[JobId; 1]>>,
-    /// `cleared_at` of each partition of each `lww` bucket, where there is one.
-    pub(super) cleared: BTreeMap<(PartitionId, BucketId), Hlc>,
+    /// What clears each partition of each `lww` bucket.
+    pub(super) cleared: Cleared,
     pub(super) rebuilding: BTreeSet<BucketId>,
     /// Pages of rebuilds that are not durable yet.
     pub(super) rebuild_jobs: usize,
@@ -74,12 +76,8 @@ impl Replica {
     /// A replica with what its disk holds.
     #[must_use]
     pub fn new(cleared: &[(RecordKey, Hlc)], rebuilding: impl IntoIterator<Item = BucketId>) -> Self {
-        let cleared = cleared
-            .iter()
-            .map(|(key, at)| ((key.partition(), key.bucket()), *at))
-            .collect();
         Self {
-            cleared,
+            cleared: Cleared::new(cleared),
             rebuilding: rebuilding.into_iter().collect(),
             ..Self::default()
         }
@@ -191,6 +189,7 @@ impl Replica {
                 self.on_page(id, page, site);
             }
             Awaited::Commit(commit, id) => self.on_committed(commit, id, &reply, site),
+            Awaited::Survey(place) => self.on_survey_page(place, reply, site),
         }
         None
     }
@@ -335,10 +334,12 @@ impl Replica {
             has_regressed |= forgot && !is_damaged;
             lost_dots |= forgot && is_damaged;
             let sent = sent_stamp(&change);
+            let change = above_clear(change, self.cleared.at(&key));
             let changed = change::apply(&key, change, current.as_ref(), site);
             match &changed {
                 Changed::New { record, .. } => {
-                    site.stats.mended_records += u64::from(is_damaged);
+                    self.cleared.note_record(&key, record);
+                    site.stats.mended_records += u64::from(is_damaged && job.purpose != Purpose::Sign);
                     let old = (!is_damaged).then_some(current.as_deref());
                     deltas.extend(site.trees.delta(&key, old, Some(record)));
                     held.current = Current::Known(Some(Arc::clone(record)));
@@ -447,22 +448,21 @@ impl Replica {
         self.jobs.insert(id, Job::Write(job));
     }
 
-    fn note_winner(
-        &mut self,
-        job: &mut WriteJob,
-        key: &RecordKey,
-        sent: Option<crate::causality::Stamp>,
-        record: &Arc<Record>,
-    ) {
+    fn note_winner(&mut self, job: &mut WriteJob, key: &RecordKey, sent: Option<Stamp>, record: &Arc<Record>) {
         let Some(lww) = record.as_lww() else { return };
-        if let Some(sent) = sent
-            && lww.stamp > sent
-        {
+        if key.is_partition_head() {
+            self.cleared.note_head(key, lww.cleared_at, self.last_commit + 1);
+            return;
+        }
+        let Some(sent) = sent else { return };
+        if lww.stamp > sent {
             job.winner = job.winner.max(Some(lww.stamp));
         }
-        if key.is_partition_head() {
-            let entry = self.cleared.entry((key.partition(), key.bucket())).or_default();
-            *entry = (*entry).max(lww.cleared_at);
+        // What cleared the partition hides what was sent, although it may have been acknowledged before this began.
+        let cleared_at = self.cleared.at(key);
+        if sent.hlc <= cleared_at && sent != Stamp::ZERO {
+            let dot = Stamp::ZERO.dot;
+            job.winner = job.winner.max(Some(Stamp { hlc: cleared_at, dot }));
         }
     }
 
@@ -498,7 +498,7 @@ impl Replica {
         }
     }
 
-    fn complete(&mut self, job: WriteJob, refused: bool, site: &mut Site) {
+    pub(super) fn complete(&mut self, job: WriteJob, refused: bool, site: &mut Site) {
         for key in &job.held {
             self.held.release(key);
         }
@@ -522,10 +522,12 @@ pub(super) fn class_of(bucket: BucketId, site: &Site) -> StorageClass {
         .map_or(StorageClass::Disk, |bucket| bucket.storage)
 }
 
-fn sent_stamp(change: &Change) -> Option<crate::causality::Stamp> {
+fn sent_stamp(change: &Change) -> Option<Stamp> {
     match change {
         Change::Merge(record) | Change::TakePut(record) => record.as_lww().map(|lww| lww.stamp),
-        Change::Put(_) | Change::Registers(_) | Change::Reap(_) | Change::Fold(..) => None,
+        // An expiry alone has no value that could lose.
+        Change::Registers(registers) => Some(registers.registers.stamp).filter(|stamp| *stamp != Stamp::ZERO),
+        Change::Put(_) | Change::Reap(_) | Change::Fold(..) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::bucket::Bucket;
 use crate::causality::Stamp;
-use crate::change::{self, Change, Changed, Put, Signed};
+use crate::change::{self, Change, Changed, Put, PutKind, Signed};
 use crate::id::OpId;
 use crate::key::RecordKey;
 use crate::life::Lineage;
@@ -59,7 +59,7 @@ impl Replica {
         &mut self,
         op: OpId,
         key: &RecordKey,
-        put: Put,
+        mut put: Put,
         bucket: &Bucket,
         site: &mut Site,
         storage: &mut impl AtHand,
@@ -73,6 +73,9 @@ impl Replica {
         if current.as_ref().is_some_and(|record| record.as_lww().is_none()) {
             return None;
         }
+        if let PutKind::Lww { floor, .. } = &mut put.kind {
+            *floor = (*floor).max(self.cleared.at(key));
+        }
         let Changed::New {
             record,
             signed: Signed::Stamp(stamp),
@@ -80,6 +83,7 @@ impl Replica {
         else {
             unreachable!("a put without a request id is new, and a register's signature is a stamp")
         };
+        self.cleared.note_record(key, &record);
         self.held.hold_written(key, &record, self.last_commit + 1);
         let write = Write {
             key: key.clone(),

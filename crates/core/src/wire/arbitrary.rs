@@ -192,15 +192,19 @@ fn read_answer() -> impl Strategy<Value = ReadAnswer> {
         damaged,
         prop::option::of(bytes()),
         prop::collection::vec(cleared, 0..3),
+        hlc(),
         any::<bool>(),
     )
-        .prop_map(|(records, damaged, complete_up_to, cleared, rebuilding)| ReadAnswer {
-            records,
-            damaged,
-            complete_up_to,
-            cleared,
-            rebuilding,
-        })
+        .prop_map(
+            |(records, damaged, complete_up_to, cleared, highest, rebuilding)| ReadAnswer {
+                records,
+                damaged,
+                complete_up_to,
+                cleared,
+                highest,
+                rebuilding,
+            },
+        )
 }
 
 fn incarnation() -> impl Strategy<Value = Incarnation> {

@@ -149,6 +149,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             damaged_key_list: lists::push_keys(&reply.answer.damaged),
             complete_up_to: reply.answer.complete_up_to.clone(),
             cleared_list: lists::push_cleared(&reply.answer.cleared),
+            highest: reply.answer.highest.0,
             is_rebuilding: reply.answer.rebuilding,
             attempt: u32::from(reply.attempt),
         }),
@@ -231,6 +232,7 @@ fn unpack_read_reply(reply: v1::ReadReply) -> Result<ReadReply, WireError> {
         damaged: lists::keys(&reply.damaged_key_list)?,
         complete_up_to: reply.complete_up_to,
         cleared: lists::cleared(&reply.cleared_list)?,
+        highest: Hlc(reply.highest),
         rebuilding: reply.is_rebuilding,
     };
     Ok(ReadReply {

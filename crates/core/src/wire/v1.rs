@@ -116,6 +116,8 @@ pub(super) struct ReadReply {
     pub(super) is_rebuilding: bool,
     #[prost(uint32, tag = "7")]
     pub(super) attempt: u32,
+    #[prost(fixed64, tag = "8")]
+    pub(super) highest: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -4,6 +4,7 @@
 mod anti_entropy;
 mod at_once;
 mod boots;
+mod clears;
 mod cluster;
 mod contexts;
 mod damage;

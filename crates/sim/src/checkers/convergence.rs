@@ -1,6 +1,9 @@
 //! Homes that are at rest hold the same bytes; after every key was read at all homes, nothing is damaged.
 
+use torc_core::bucket::Conflict;
 use torc_core::causality::codec;
+use torc_core::id::PartitionId;
+use torc_core::key::RecordKey;
 
 use crate::checkers::Violation;
 use crate::history::History;
@@ -24,28 +27,41 @@ pub fn check_mended(history: &History, world: &World) -> Result<(), Violation> {
 /// Judges a cluster that has come to rest.
 pub fn check(history: &History, world: &World) -> Result<(), Violation> {
     for key in &history.keys {
-        let mut first: Option<(usize, Vec<u8>)> = None;
-        // Of a damaged record nobody knows until it is read or scrubbed.
-        let readable = |home: &&usize| !world.hosts[**home].disk.is_damaged(&key.name);
-        for &home in key.homes.iter().filter(readable) {
-            let bytes = world
-                .current(home, &key.name)
-                .map_or_else(Vec::new, |record| codec::encode(record));
-            match &first {
-                None => first = Some((home, bytes)),
-                Some((other, expected)) if *expected != bytes => {
-                    return Violation::new(
-                        "convergence",
-                        format!(
-                            "hosts {other} and {home} hold different records of {:?}:\n  {:?}\n  {:?}",
-                            key.name,
-                            world.current(*other, &key.name),
-                            world.current(home, &key.name)
-                        ),
-                    );
-                }
-                Some(_) => {}
+        are_equal(&key.name, &key.homes, world)?;
+    }
+    // What clears a partition is a record as well.
+    for bucket in world.catalog.iter().filter(|bucket| bucket.conflict == Conflict::Lww) {
+        for number in 0..world.ring.partitions() {
+            let partition = PartitionId(number as u16);
+            let homes = world.ring.homes(partition, bucket.n);
+            let homes: Vec<usize> = homes.iter().map(|home| world.index_of(home.node)).collect();
+            are_equal(&RecordKey::partition_head(partition, bucket.id), &homes, world)?;
+        }
+    }
+    Ok(())
+}
+
+fn are_equal(name: &RecordKey, homes: &[usize], world: &World) -> Result<(), Violation> {
+    let mut first: Option<(usize, Vec<u8>)> = None;
+    // Of a damaged record nobody knows until it is read or scrubbed.
+    let readable = |home: &&usize| !world.hosts[**home].disk.is_damaged(name);
+    for &home in homes.iter().filter(readable) {
+        let bytes = world
+            .current(home, name)
+            .map_or_else(Vec::new, |record| codec::encode(record));
+        match &first {
+            None => first = Some((home, bytes)),
+            Some((other, expected)) if *expected != bytes => {
+                return Violation::new(
+                    "convergence",
+                    format!(
+                        "hosts {other} and {home} hold different records of {name:?}:\n  {:?}\n  {:?}",
+                        world.current(*other, name),
+                        world.current(home, name)
+                    ),
+                );
             }
+            Some(_) => {}
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! An acknowledged write is there at the end, unless a put that may have been applied had seen it (siblings) or a
 //! greater stamp won (lww), its time has come, or every copy was destroyed.
 
-use crate::checkers::Violation;
+use crate::checkers::{Violation, clearing};
 use crate::history::{Fate, History, KeyId, PutId, Shown, clock_of};
 
 /// Judges what a last read of a key showed.
@@ -76,7 +76,8 @@ fn check_register(history: &History, id: PutId, shown: &Shown, now_us: u64) -> R
     }
     let may_be_deleted = put.is_delete
         || others().any(|other| other.is_delete && other.may_exist() && other.ended_us.max(other.started_us) > 0)
-        || others().any(|other| other.may_have_expired(now_us) && other.may_exist());
+        || others().any(|other| other.may_have_expired(now_us) && other.may_exist())
+        || clearing::may_be_cleared(history, id);
     if may_be_deleted {
         return Ok(());
     }

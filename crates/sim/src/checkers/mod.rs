@@ -4,6 +4,7 @@
 pub mod acknowledged;
 pub mod bounds;
 pub mod causality;
+pub mod clearing;
 pub mod convergence;
 pub mod dots;
 pub mod durability;

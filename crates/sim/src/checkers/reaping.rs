@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use torc_core::causality::{Payload, Record};
 use torc_core::key::RecordKey;
-use torc_core::time::Wall;
+use torc_core::time::{Hlc, Wall};
 
 use crate::checkers::Violation;
 use crate::history::{History, covers};
@@ -26,7 +26,12 @@ pub fn check_removed(
         return Ok(());
     };
     let key = &history.keys[key];
-    if is_shown(record, world.now_us) {
+    let cleared_at = world
+        .current(host, &RecordKey::partition_head(name.partition(), name.bucket()))
+        .and_then(|head| head.as_lww())
+        .map_or(Hlc::ZERO, |head| head.cleared_at);
+    let is_cleared = record.as_lww().is_some_and(|lww| lww.stamp.hlc <= cleared_at);
+    if is_shown(record, world.now_us) && !is_cleared {
         return Violation::new(
             "reaping",
             format!("host {host} forgets {name:?}, which is not dead: {record:?}"),
