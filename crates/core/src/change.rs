@@ -33,6 +33,21 @@ pub enum Change {
     Fold(u128, Arc<Lives>),
 }
 
+impl Change {
+    /// True for a put that needs to know nothing of the record that it changes.
+    #[must_use]
+    pub fn reads_nothing(&self) -> bool {
+        let Self::Put(put) = self else { return false };
+        let is_blind = match &put.kind {
+            PutKind::Siblings { context, .. } => context.is_some(),
+            PutKind::Lww { .. } => true,
+            PutKind::ClearPartition { .. } => false,
+        };
+        // Whether a request was answered before, the damaged record alone could tell.
+        is_blind && put.base.is_none() && put.request.is_none()
+    }
+}
+
 /// Registers to merge, and what a quorum read found under the same key: the replica may have missed it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Registers {
@@ -102,6 +117,8 @@ pub enum Changed {
     Removed,
     /// Nothing was done.
     Refused(Failure),
+    /// Nothing was done: this node's copy can't be read. Another home can sign it.
+    Unreadable,
 }
 
 /// What a change signed.

@@ -107,6 +107,18 @@ impl Damage {
         self.is_pressing
     }
 
+    /// True if the record is damaged.
+    #[must_use]
+    pub fn is_known(&self, key: &RecordKey) -> bool {
+        self.records.contains_key(key)
+    }
+
+    /// True if a record whose name begins so is damaged.
+    #[must_use]
+    pub fn is_known_under(&self, prefix: &[u8]) -> bool {
+        self.records.keys().any(|key| key.as_bytes().starts_with(prefix))
+    }
+
     /// How many damaged records are known now.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -148,6 +148,11 @@ pub enum Notice {
         /// Which.
         key: crate::key::RecordKey,
     },
+    /// The only copy of a record was damaged and has been replaced by a client's write: what it held is lost.
+    LostRecord {
+        /// Which.
+        key: crate::key::RecordKey,
+    },
     /// A client put dropped the oldest entries of a context that had grown too long (RULINGS 3): what they had replaced may
     /// come back.
     ContextPruned {

@@ -385,6 +385,11 @@ impl Node {
                     self.hints.sign(home, (op, attempt), key, *put, &mut self.site);
                 }
                 Local::Begin(origin, command, deadline, place) => self.begin(origin, command, deadline, place),
+                Local::HandOver(Origin::Forwarder(node, op), _, _) => {
+                    self.admission.leave_forwarded();
+                    self.site.refuse(node, Some(op), Refusal::CannotMint);
+                }
+                Local::HandOver(origin, command, deadline) => self.begin(origin, command, deadline, Place::Anywhere),
                 Local::Event(op, event) => self.hand(op, event),
                 Local::Finished(origin, outcome) => self.answer(origin, outcome),
             }

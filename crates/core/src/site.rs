@@ -12,10 +12,10 @@ use crate::bucket::{Bucket, Catalog};
 use crate::causality::{ContextLimits, Record};
 use crate::change::{Change, Put};
 use crate::circuit::Circuits;
-use crate::command::Command;
+use crate::command::{Command, PutAction};
 use crate::coordinator::locks::KeyLocks;
 use crate::coordinator::{Origin, Place};
-use crate::damage::Damage;
+use crate::damage::{Damage, Mended};
 use crate::deadlines::Deadlines;
 use crate::effect::{Effect, Notice, Outbox};
 use crate::entropy::Trees;
@@ -63,6 +63,8 @@ pub enum Local {
     SignFor(NodeId, OpId, u16, RecordKey, Box<Put>),
     /// Begin a command for somebody.
     Begin(Origin, Command, Time, Place),
+    /// Nothing of a command was done here, for this node's copy can't be read: another home is to run it.
+    HandOver(Origin, Command, Time),
     /// An operation is over: answer whoever asked for it.
     Finished(Origin, Outcome),
 }
@@ -232,8 +234,7 @@ impl Site {
     /// disk deletes pass.
     #[must_use]
     pub fn can_mint(&self, command: &Command) -> bool {
-        let has_room = !self.health.full || command.frees_space();
-        has_room && !self.out_of_service && !self.is_unsettled && !self.health.slow && self.clock_sound
+        !self.health.slow && self.is_able_to_sign(command)
     }
 
     /// The same at one of these homes of the key. A node whose syncs are slow signs if no other home is known to be better:
@@ -248,8 +249,60 @@ impl Site {
     /// True if nothing but slow syncs keeps this node from signing.
     #[must_use]
     pub fn is_merely_slow(&self, command: &Command) -> bool {
+        self.health.slow && self.is_able_to_sign(command)
+    }
+
+    fn is_able_to_sign(&self, command: &Command) -> bool {
         let has_room = !self.health.full || command.frees_space();
-        self.health.slow && has_room && !self.out_of_service && !self.is_unsettled && self.clock_sound
+        has_room && !self.out_of_service && !self.is_unsettled && self.clock_sound && !self.is_unreadable_here(command)
+    }
+
+    /// True if what the command changes is known to be damaged on this node, and other homes have copies.
+    #[must_use]
+    pub fn is_unreadable_here(&self, command: &Command) -> bool {
+        if self.damage.is_empty() {
+            return false;
+        }
+        let target = match command {
+            Command::Put(put) if put.action != PutAction::ClearPartition => &put.target,
+            Command::Update(update) => &update.target,
+            Command::Put(_)
+            | Command::Get(_)
+            | Command::View(_)
+            | Command::List(_)
+            | Command::Keys(_)
+            | Command::Clear(_)
+            | Command::Batch(_)
+            | Command::Inspect(_)
+            | Command::Import(_) => return false,
+        };
+        let Some(bucket) = self.catalog.bucket(target.bucket) else {
+            return false;
+        };
+        // The only copy is written anew, or the write is refused where it runs.
+        if self.ring.effective_n(bucket.n) == 1 {
+            return false;
+        }
+        let key = self.record_key(bucket, &target.key, &target.sort);
+        // An update writes a head and fields together.
+        let is_update = matches!(command, Command::Update(_));
+        self.damage.is_known(&key) || (is_update && self.damage.is_known_under(key.group()))
+    }
+
+    /// True if this node's copy of a record is the only one there is.
+    #[must_use]
+    pub fn is_only_copy(&self, key: &RecordKey) -> bool {
+        let bucket = self.catalog.bucket(key.bucket());
+        bucket.is_some_and(|bucket| self.ring.effective_n(bucket.n) == 1)
+    }
+
+    /// A command of which nothing was done here goes to another home. False if none is known to be better.
+    pub fn hand_over(&mut self, origin: Origin, command: Command, deadline: Time) -> bool {
+        let is_better_elsewhere = self.is_unreadable_here(&command);
+        if is_better_elsewhere {
+            self.local.push_back(Local::HandOver(origin, command, deadline));
+        }
+        is_better_elsewhere
     }
 
     /// True if this node may sign a put as a stand-in: slow syncs are better than no write.
@@ -544,6 +597,13 @@ impl Site {
             self.stats.damaged_records += 1;
             self.notice(Notice::DamagedRecord { key: key.clone() });
         }
+    }
+
+    /// The only copy of a damaged record is replaced by a write that needed nothing of it: what it held is lost.
+    pub fn note_only_copy_replaced(&mut self, key: &RecordKey) {
+        self.damage.on_mended(key, Mended::Readable, self.now.time);
+        self.stats.lost_records += 1;
+        self.notice(Notice::LostRecord { key: key.clone() });
     }
 
     /// Takes note of a clock reading from another node.

@@ -27,6 +27,8 @@ pub struct Stats {
     pub damaged_records: u64,
     /// Damaged records replaced by what the other homes hold.
     pub mended_records: u64,
+    /// Damaged records of which this node had the only copy, replaced by what a client wrote: what they held is lost.
+    pub lost_records: u64,
     /// Files of the store that were given up, so that what they held is rebuilt.
     pub discarded_files: u64,
     /// Bytes read by scrubs.

@@ -246,6 +246,7 @@ impl Put {
                 return self.refused_locally(&WriteResult::Failed, site);
             }
             Changed::Refused(failure) => return self.fail(failure.cause, site),
+            Changed::Unreadable => return self.hand_over(site),
         };
         self.signed = signed;
         let record = self.as_sent(record);
@@ -319,6 +320,19 @@ impl Put {
             return Arc::new(Record::Siblings(alone));
         }
         record
+    }
+
+    /// This node's copy can't be read, and so nothing was signed on it: another home has one that can (RULINGS 15).
+    fn hand_over(&mut self, site: &mut Site) -> Progress {
+        let mut command = self.command.clone();
+        if let PutAction::Value(_, ttl) = &mut command.action {
+            *ttl = self.expires_at.map_or(Ttl::Never, Ttl::At);
+        }
+        let is_first = self.attempt == 1;
+        if is_first && site.hand_over(self.meta.origin, Command::Put(command), self.meta.deadline) {
+            return Progress::Done;
+        }
+        self.fail(unreadable().cause, site)
     }
 
     /// The local store refused: nothing was signed.
@@ -499,6 +513,12 @@ fn body_hash(command: &command::Put, bucket: &Bucket) -> u64 {
         PutContext::ReadFirst => bytes.push(2),
     }
     XxHash3_64::oneshot(&bytes)
+}
+
+/// The only copy of what a write is to change is damaged, or nothing better is known.
+pub fn unreadable() -> Failure {
+    let text = "this node's copy of the record can't be read; another home must run the write";
+    Failure::refused(Cause::Unavailable(text.into()))
 }
 
 /// True if a retry of this put at another home can be told from a second put.

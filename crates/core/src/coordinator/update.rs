@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::causality::{Record, Stamp};
 use crate::change::{Change, Changed, Registers};
-use crate::command::UpdateKey;
+use crate::command::{Command, UpdateKey};
+use crate::coordinator::put::unreadable;
 use crate::coordinator::read_round::RoundState;
 use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate::{self, Plan};
@@ -208,6 +209,7 @@ impl Update {
                 }
                 Changed::Unchanged { record: None, .. } | Changed::Removed => {}
                 Changed::Refused(failure) => return self.fail(failure.cause, Certainty::Unknown, site),
+                Changed::Unreadable => return self.hand_over(site),
             }
         }
         let need = self.write_need.clone();
@@ -226,6 +228,16 @@ impl Update {
         let state = spread.state();
         self.stage = Stage::Spreading(spread);
         self.on_spread(state, site)
+    }
+
+    /// This node's copy can't be read, and so nothing was signed on it: another home has one that can (RULINGS 15).
+    fn hand_over(&mut self, site: &mut Site) -> Progress {
+        let command = Command::Update(self.command.clone());
+        if self.attempt == 1 && site.hand_over(self.meta.origin, command, self.meta.deadline) {
+            site.unlock(&self.group, self.meta.id);
+            return Progress::Done;
+        }
+        self.fail(unreadable().cause, Certainty::NotApplied, site)
     }
 
     fn on_spread(&mut self, state: SpreadState, site: &mut Site) -> Progress {

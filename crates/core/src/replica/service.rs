@@ -315,17 +315,23 @@ impl Replica {
         });
         let mut has_regressed = false;
         let mut lost_dots = false;
+        // What an operation signs, it signs whole or not at all.
+        if job.purpose == Purpose::Sign && job.changes.iter().any(|change| !self.can_change(change, site)) {
+            self.refuse_unreadable(job, site);
+            return;
+        }
         for (key, change) in std::mem::take(&mut job.changes) {
             let Some(held) = self.held.find_mut(&key) else { continue };
             let is_damaged = matches!(held.current, Current::Damaged);
             let current = match &held.current {
                 Current::Known(record) => record.clone(),
                 Current::Damaged if matches!(job.purpose, Purpose::Repair | Purpose::Rebuild) => None,
+                Current::Damaged if job.purpose == Purpose::Sign => {
+                    site.note_only_copy_replaced(&key);
+                    None
+                }
                 Current::Damaged | Current::Loading | Current::Unreadable => {
                     job.result = WriteResult::Failed;
-                    if job.purpose == Purpose::Sign {
-                        results.push((key, Changed::Refused(unreadable())));
-                    }
                     continue;
                 }
             };
@@ -394,7 +400,7 @@ impl Replica {
                         record: None,
                     });
                 }
-                Changed::Refused(_) => job.result = WriteResult::Failed,
+                Changed::Refused(_) | Changed::Unreadable => job.result = WriteResult::Failed,
             }
             if job.purpose == Purpose::Sign {
                 results.push((key, changed));
@@ -543,12 +549,6 @@ fn has_forgotten(change: &Change, current: Option<&Record>, site: &Site) -> bool
         Some(Record::Lww(_)) | None => None,
     };
     site.minter.has_forgotten(&incoming.seen, held)
-}
-
-fn unreadable() -> crate::outcome::Failure {
-    crate::outcome::Failure::refused(crate::outcome::Cause::Unavailable(
-        "this node's copy of the record can't be read; another home must run the write".into(),
-    ))
 }
 
 fn answer_write(asker: Option<Asker>, result: WriteResult, site: &mut Site) {

@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::bucket::Bucket;
 use crate::causality::Stamp;
 use crate::change::{self, Change, Changed, Put, PutKind, Signed};
+use crate::event::Event;
 use crate::id::OpId;
 use crate::key::RecordKey;
 use crate::life::Lineage;
@@ -106,5 +107,23 @@ impl Replica {
         let id = self.new_job_id();
         self.commit(id, job, vec![write], bucket.durability, site);
         Some(stamp)
+    }
+
+    /// True if what a change works on is known here, or if nobody will ever know it and the change needs nothing of it.
+    pub(super) fn can_change(&self, (key, change): &(RecordKey, Change), site: &Site) -> bool {
+        match self.held.find(key).map(|held| &held.current) {
+            Some(Current::Known(_)) | None => true,
+            Some(Current::Damaged) => site.is_only_copy(key) && change.reads_nothing(),
+            Some(Current::Loading | Current::Unreadable) => false,
+        }
+    }
+
+    pub(super) fn refuse_unreadable(&mut self, mut job: WriteJob, site: &mut Site) {
+        let changes = std::mem::take(&mut job.changes);
+        if let Some(asker) = job.asker {
+            let refused = changes.into_iter().map(|(key, _)| (key, Changed::Unreadable));
+            site.notify(asker.op, Event::Changed(refused.collect()));
+        }
+        self.complete(job, true, site);
     }
 }

@@ -61,6 +61,9 @@ impl Disk {
 
 impl AtHand for Disk {
     fn at_hand(&mut self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
+        if self.is_unreadable(key) {
+            return None;
+        }
         Some(self.records.get(key))
     }
 }

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::Options;
+use torc_core::command::{Command, Options, UpdateKey};
 use torc_core::effect::Input;
 use torc_core::id::NodeId;
 use torc_core::key::RecordKey;
+use torc_core::keyspace::{Update, UpdateReply};
 use torc_core::outcome::Outcome;
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::Spoiled;
 
-use crate::cluster::{Cluster, DEFAULT, get, put};
+use crate::cluster::{Cluster, DEFAULT, REDIS, get, put, target};
 
 const R_ALL: Options = Options {
     read: Some(QuorumSize::All),
@@ -288,4 +289,101 @@ fn a_page_that_cannot_be_read_begins_a_scrub() {
         assert!(cluster.nodes[&id].rebuilding().is_empty());
         assert_eq!(cluster.disks[&id].records.len(), cluster.disks[&third].records.len());
     }
+}
+
+/// The home that met the damage refused the put, although two others could have signed it.
+#[test]
+fn a_put_at_a_home_whose_copy_is_damaged_is_signed_by_another_home() {
+    let mut cluster = Cluster::new(3);
+    let [node, other, third] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    for home in [node, other, third] {
+        let key = format!("k-{home:?}");
+        let context = cluster.put(node, DEFAULT, &key, "old", None);
+        cluster.run_for_ms(100);
+        // Nobody knows of it yet: the put finds out.
+        damage(&mut cluster, home, &key);
+        let written = cluster.ask(home, put(DEFAULT, &key, "new", Some(context), Options::default()));
+        assert!(matches!(written, Outcome::Written(_)), "{written:?}");
+        cluster.run_for_ms(3_000);
+        let found = cluster.get(other, DEFAULT, &key);
+        assert_eq!(found.siblings.len(), 1);
+        assert_eq!(found.siblings[0].value.data, "new");
+        assert_ne!(found.siblings[0].dot.actor.node, home, "signed elsewhere");
+        assert!(cluster.disks[&home].damaged.is_empty(), "and mended meanwhile");
+    }
+}
+
+#[test]
+fn an_update_of_a_hash_with_a_damaged_record_is_run_whole_by_another_home() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    let set = |value: &'static str| {
+        let fields = ["f", "g"].map(|field| {
+            (
+                Bytes::from_static(field.as_bytes()),
+                Bytes::from_static(value.as_bytes()),
+            )
+        });
+        Command::Update(UpdateKey {
+            target: target(REDIS, "h"),
+            update: Update::HashSet(fields.to_vec()),
+            options: Options::default(),
+        })
+    };
+    cluster.ask(node, set("old"));
+    cluster.run_for_ms(100);
+    for home in cluster.names.clone() {
+        let names = cluster.disks[&home].records.keys();
+        let field = names.filter(|name| name.is_field()).max().expect("a field").clone();
+        cluster.disks.get_mut(&home).expect("a disk").damaged.insert(field);
+        let reply = cluster.ask(home, set("new"));
+        assert!(
+            matches!(reply, Outcome::Updated(UpdateReply::Integer(0), _)),
+            "{reply:?}"
+        );
+        cluster.run_for_ms(3_000);
+        assert!(cluster.disks[&home].damaged.is_empty());
+    }
+}
+
+/// It could never be written again: the node waited for another home to mend it, and there is none.
+#[test]
+fn the_only_copy_of_a_damaged_record_is_replaced_by_a_put_that_reads_nothing() {
+    for bucket in [DEFAULT, REDIS] {
+        let mut cluster = Cluster::new(1);
+        let node = cluster.names[0];
+        cluster.put(node, bucket, "k", "old", None);
+        damage(&mut cluster, node, "k");
+        let unknown = cluster.ask(node, get(bucket, "k", Options::default()));
+        assert!(
+            matches!(unknown, Outcome::Failed(_)),
+            "unknown is not absent: {unknown:?}"
+        );
+        cluster.put(node, bucket, "k", "new", None);
+        let found = cluster.get(node, bucket, "k");
+        assert_eq!(found.siblings.len(), 1);
+        assert_eq!(found.siblings[0].value.data, "new");
+        let stats = cluster.nodes[&node].stats();
+        assert_eq!(
+            (stats.damaged_records, stats.lost_records, stats.mended_records),
+            (1, 1, 0)
+        );
+    }
+}
+
+/// What an update would answer depends on what is lost.
+#[test]
+fn an_update_of_the_only_copy_of_a_damaged_record_is_refused() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.names[0];
+    cluster.put(node, REDIS, "k", "old", None);
+    damage(&mut cluster, node, "k");
+    let append = Command::Update(UpdateKey {
+        target: target(REDIS, "k"),
+        update: Update::Append(Bytes::from_static(b"x")),
+        options: Options::default(),
+    });
+    let refused = cluster.ask(node, append);
+    assert!(matches!(refused, Outcome::Failed(_)), "{refused:?}");
+    assert_eq!(cluster.nodes[&node].stats().lost_records, 0);
 }

@@ -236,6 +236,7 @@ fn notice_name(notice: &Notice) -> &'static str {
         Notice::Rebuilding { .. } => "rebuilding",
         Notice::Rebuilt { .. } => "rebuilt",
         Notice::DamagedRecord { .. } => "damaged_record",
+        Notice::LostRecord { .. } => "lost_record",
         Notice::Spoiled { .. } => "spoiled_file",
         Notice::Contradiction { .. } => "contradiction",
         Notice::ScrubEnded { .. } => "scrub_ended",

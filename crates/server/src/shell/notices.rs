@@ -28,6 +28,9 @@ pub fn log(notice: &Notice, ring: &Ring) {
         Notice::DamagedRecord { key } => {
             tracing::error!(key = ?key, "a record is damaged on disk: it counts as unknown until another home mends it");
         }
+        Notice::LostRecord { key } => {
+            tracing::error!(key = ?key, "the only copy of a record was damaged and has been overwritten: what it held is lost");
+        }
         Notice::Spoiled {
             file,
             can_rebuild: true,

@@ -119,6 +119,11 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             stats.mended_records,
         ),
         (
+            "torc_lost_records",
+            "Damaged records of which there was no other copy, overwritten by a client",
+            stats.lost_records,
+        ),
+        (
             "torc_discarded_files",
             "Damaged files of the store that were given up and rebuilt",
             stats.discarded_files,
