@@ -183,13 +183,13 @@ impl Forward {
 
     /// Homes that are overloaded or full say no for all: others that took their writes would be overloaded or filled next.
     fn may_stand_in(&self) -> bool {
-        !self.refusals.contains(&Refusal::Busy) && !self.is_full()
+        let are_all_full = self.is_full() && self.refusals.len() >= usize::from(self.n);
+        !self.refusals.contains(&Refusal::Busy) && !are_all_full
     }
 
-    /// All homes are full.
+    /// All homes that could be asked are full.
     fn is_full(&self) -> bool {
-        let full = self.refusals.iter().filter(|&&refusal| refusal == Refusal::DiskFull);
-        full.count() >= usize::from(self.n)
+        !self.refusals.is_empty() && self.refusals.iter().all(|&refusal| refusal == Refusal::DiskFull)
     }
 
     fn can_retry(&self) -> bool {

@@ -208,7 +208,7 @@ pub const FIELDS: &[Field] = &[
         "limits.peer_queue_bytes_max",
         Kind::Size(1 << 20, 64 * GIB),
         "64MiB",
-        "Unsent messages to one peer; when more pile up the connection is dropped and made anew",
+        "Unsent messages to one peer; what clients cause waits or is refused before, and when more pile up the connection is dropped and made anew",
     ),
     field("members.name", Kind::Text, "", "The member's name"),
     field("members.host", Kind::Text, "127.0.0.1", "The member's address"),

@@ -137,11 +137,11 @@ fn with_all_homes_dead_the_others_sign_and_hand_over() {
         b"",
     );
     assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
-    let held = checksums(&cluster, others[0]);
-    assert!(
-        held.len() == 3 && held.iter().all(|sum| sum.is_string() && *sum == held[0]),
-        "{held:?}"
-    );
+    // Two nodes keep it for two of the three homes; the third is given it by a comparison.
+    eventually("all homes hold the same", Duration::from_secs(30), || {
+        let held = checksums(&cluster, others[0]);
+        held.len() == 3 && held.iter().all(|sum| sum.is_string() && *sum == held[0])
+    });
     let got = cluster[homes[0]].get(&format!("{KEY}?r=3&strict=true")).expect(200);
     assert_eq!((got.text().as_str(), got.header("torc-sloppy")), ("milk", None));
 }
