@@ -128,6 +128,8 @@ pub enum Signed {
     Nothing,
     /// A dot; the context that the client gets is what it sent and this.
     Dot(Dot, Context),
+    /// The dot of the first answer to this request, which is answered again.
+    Repeat(Dot, Context),
     /// A stamp.
     Stamp(Stamp),
 }
@@ -137,7 +139,7 @@ impl Signed {
     #[must_use]
     pub fn client_context(&self) -> ClientContext {
         match self {
-            Self::Dot(_, context) => ClientContext::Dots(context.clone()),
+            Self::Dot(_, context) | Self::Repeat(_, context) => ClientContext::Dots(context.clone()),
             Self::Stamp(stamp) => ClientContext::Clock(stamp.hlc),
             Self::Nothing => ClientContext::Clock(Hlc::ZERO),
         }
@@ -150,14 +152,14 @@ pub fn apply(key: &RecordKey, change: Change, current: Option<&Arc<Record>>, sit
         Change::Merge(incoming) => {
             let changed = merged(current, &incoming, None);
             if active(Mutant::PruneInMerge) {
-                return pruned(key, changed, site);
+                return pruned(key, changed, current, site);
             }
             changed
         }
         Change::TakePut(incoming) => {
             let changed = merged(current, &incoming, None);
             if brings_a_sibling(&changed, current) {
-                return pruned(key, changed, site);
+                return pruned(key, changed, current, site);
             }
             changed
         }
@@ -197,7 +199,7 @@ fn folded(key: &RecordKey, hash: u128, lives: &Lives, current: Option<&Arc<Recor
 }
 
 /// What was merged, with a context that is too long pruned.
-fn pruned(key: &RecordKey, changed: Changed, site: &mut Site) -> Changed {
+fn pruned(key: &RecordKey, changed: Changed, current: Option<&Arc<Record>>, site: &mut Site) -> Changed {
     let Changed::New { record, signed } = changed else {
         return changed;
     };
@@ -210,7 +212,14 @@ fn pruned(key: &RecordKey, changed: Changed, site: &mut Site) -> Changed {
     }
     let mut record = (*record).clone();
     if let Record::Siblings(merged) = &mut record {
-        let dropped = merged.prune(&site.context_limits);
+        let before = current.and_then(|held| held.as_siblings()).cloned().unwrap_or_default();
+        let mut fresh = merged.grown_since(&before.seen);
+        let is_held = |dot: Dot| merged.siblings.iter().any(|sibling| sibling.0 == dot);
+        let replaced = before.siblings.iter().filter(|sibling| !is_held(sibling.0));
+        fresh.extend(replaced.map(|sibling| sibling.0.actor));
+        // What has no moment yet grew no later than now, but it may be the newest of all.
+        merged.note_growth(&merged.seen.clone(), site.now.wall);
+        let dropped = merged.prune(&site.context_limits, &fresh);
         site.note_long_context(key, entries, dropped);
     }
     Changed::New {
@@ -322,7 +331,7 @@ fn put_sibling(
             return Changed::Refused(Failure::refused(Cause::RequestIdReused));
         }
         let dot = mark.dot;
-        return repeated(start, current, Signed::Dot(dot, with_dot(context, dot)));
+        return repeated(start, current, Signed::Repeat(dot, with_dot(context, dot)));
     }
     let limit = siblings_max;
     let after = record.siblings_after_put(&context) as u32;
@@ -332,8 +341,15 @@ fn put_sibling(
     let dot = site.minter.mint_dot(&record.seen, lineage);
     let written_at = site.clock.mint(site.now.wall, Hlc::ZERO);
     let limits = site.context_limits;
-    let may_be_long = record.seen.entries() + context.entries() + 1 > limits.timed_from || !record.growth.is_empty();
-    let before = may_be_long.then(|| record.seen.clone());
+    let long_from = limits.timed_from.min(limits.entries_max);
+    let may_be_long = record.seen.entries() + context.entries() + 1 > long_from || !record.growth.is_empty();
+    let replaced_by_put = |sibling: &&(Dot, Version)| context.covers(sibling.0);
+    let replaced = record
+        .siblings
+        .iter()
+        .filter(replaced_by_put)
+        .map(|sibling| sibling.0.actor);
+    let before = may_be_long.then(|| (record.seen.clone(), replaced.collect::<Vec<_>>()));
     record.put(
         &context,
         dot,
@@ -353,15 +369,23 @@ fn put_sibling(
         });
     }
     let entries = record.seen.entries();
-    if let Some(before) = before
-        && (entries > limits.timed_from || !record.growth.is_empty())
-    {
-        record.note_growth(&before, written_at.wall());
-    }
-    if entries > limits.entries_max {
-        let dropped = record.prune(&limits);
-        site.stats.contexts_over_limit += 1;
-        site.note_long_context(key, entries, dropped);
+    if let Some((before, replaced)) = before {
+        if entries > limits.timed_from || !record.growth.is_empty() {
+            let at = written_at.wall();
+            record.note_growth(&before, at);
+            // Until other homes hear of this put they hold what it replaces: what says so must not be the next to go.
+            replaced.iter().for_each(|&actor| record.growth.note(actor, at));
+        }
+        if entries > limits.entries_max {
+            let fresh = [record.grown_since(&before), replaced].concat();
+            // A stand-in does not know which siblings the homes hold: they prune what it signed.
+            let dropped = match lineage {
+                Lineage::Record => record.prune(&limits, &fresh),
+                Lineage::Kept(_) => Vec::new(),
+            };
+            site.stats.contexts_over_limit += 1;
+            site.note_long_context(key, entries, dropped);
+        }
     }
     site.stats.context_entries_max = site.stats.context_entries_max.max(record.seen.entries() as u64);
     let context = if active(Mutant::PutAnswersRecordContext) {

@@ -19,8 +19,8 @@ const SUCCESSOR: u64 = 0x9e37_79b9_7f4a_7c15;
 pub enum Lineage {
     /// This node is a home: its record names all that it ever signed for the key.
     Record,
-    /// This node keeps the key for a home, and signed this dot last for as long as it has. What it signed before may have
-    /// been handed over and forgotten here, and come back in part with what others keep: nothing but the dot tells.
+    /// This node keeps the key for a home, and remembers this dot as the last that it signed for it. What it signed may have been
+    /// handed over and forgotten here, and come back in part with what others keep: nothing but the dot tells.
     Kept(Option<Dot>),
 }
 
@@ -178,8 +178,14 @@ impl Minter {
     /// An actor's entry is gone from a record that goes on: what others still have of it is no sign of having forgotten
     /// something, and it signs no more.
     pub fn note_gone(&mut self, actor: ActorId) {
-        if actor.node == self.node && actor.life == self.life {
+        if actor.node != self.node {
+            return;
+        }
+        if actor.life == self.life {
             self.reaped.insert(actor.birth);
+        } else if self.may_resume {
+            // The life before the stop would go on without knowing: it is over.
+            self.has_minted = true;
         }
     }
 

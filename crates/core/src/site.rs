@@ -308,7 +308,7 @@ impl Site {
     /// True if this node may sign a put as a stand-in: slow syncs are better than no write.
     #[must_use]
     pub fn can_stand_in(&self, command: &Command) -> bool {
-        self.can_mint(command) || self.is_merely_slow(command)
+        self.is_able_to_sign(command)
     }
 
     /// A step begins. If the wall clock jumped, its soundness is judged anew before anything is minted by it.

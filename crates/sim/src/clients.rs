@@ -17,7 +17,8 @@ use crate::checkers::quorums::StrictRead;
 use crate::checkers::{
     Violation, acknowledged, bounds, clearing, durable_reads, expiry, outcomes, quorums, request_ids,
 };
-use crate::history::{Fate, History, Key, KeyId, Put, PutId, Shown, answers_of, value_of};
+use crate::history::{Fate, History, Key, KeyId, Put, PutId, answers_of};
+use crate::shown::{Shown, value_of};
 use crate::world::{Alarm, Event, World};
 
 /// How long a client waits beyond a request's timeout before it hangs up, in microseconds.

@@ -10,11 +10,11 @@ use torc_core::causality::{ClientContext, Context, Dot, Payload, Record, Stamp};
 use torc_core::command::Target;
 use torc_core::id::ActorId;
 use torc_core::key::RecordKey;
-use torc_core::outcome::Found;
 use torc_core::quorum::QuorumSize;
 use torc_core::ring::{partition_of, placement_hash};
-use torc_core::time::{Hlc, Wall};
+use torc_core::time::Hlc;
 
+use crate::shown::put_of;
 use crate::world::disk::Changed;
 use crate::world::image::Records;
 use crate::world::{Loss, World};
@@ -207,33 +207,6 @@ pub struct Flush {
     pub is_strict: bool,
     /// A home lost what had cleared a partition.
     pub is_void: bool,
-}
-
-/// What a read showed its client.
-#[derive(Clone, Debug, Default)]
-pub struct Shown {
-    /// Values of these puts.
-    pub puts: Vec<PutId>,
-    /// When each expires.
-    pub expiries: Vec<Option<Wall>>,
-    /// To be handed back.
-    pub context: Option<ClientContext>,
-}
-
-impl Shown {
-    /// Reads an outcome.
-    #[must_use]
-    pub fn of(found: &Found) -> Self {
-        let values = found.siblings.iter();
-        Self {
-            puts: values
-                .clone()
-                .filter_map(|sibling| put_of(&sibling.value.data))
-                .collect(),
-            expiries: values.map(|sibling| sibling.expires_at).collect(),
-            context: found.context.clone(),
-        }
-    }
 }
 
 /// See the module.
@@ -586,19 +559,6 @@ pub fn short(dot: Dot) -> String {
         actor.life.0 & 0xffff,
         actor.birth
     )
-}
-
-/// The value that a put writes.
-#[must_use]
-pub fn value_of(id: PutId, padding: usize) -> Bytes {
-    Bytes::from(format!("p{id}.{}", "x".repeat(padding)))
-}
-
-/// The put that wrote a value.
-#[must_use]
-pub fn put_of(value: &[u8]) -> Option<PutId> {
-    let text = std::str::from_utf8(value).ok()?;
-    text.strip_prefix('p')?.split('.').next()?.parse().ok()
 }
 
 /// The put that wrote a version.

@@ -10,8 +10,9 @@ use torc_core::quorum::QuorumSize;
 
 use crate::checkers::Violation;
 use crate::checkers::listing::{self, Listed};
-use crate::history::{KeyId, Shown};
+use crate::history::KeyId;
 use crate::run::Run;
+use crate::shown::Shown;
 
 /// How often a question is asked.
 const ASKED_MAX: usize = 12;

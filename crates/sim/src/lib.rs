@@ -16,6 +16,7 @@ pub mod redis;
 pub mod redis_model;
 pub mod run;
 pub mod scenario;
+pub mod shown;
 pub mod sweep;
 pub mod village_rules;
 pub mod world;

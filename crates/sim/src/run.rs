@@ -18,9 +18,10 @@ use crate::checkers::{
 };
 use crate::clients::Clients;
 use crate::faults::Faults;
-use crate::history::{Fate, History, Shown};
+use crate::history::{Fate, History};
 use crate::redis::RedisClients;
 use crate::scenario::{ReapingPlan, Scenario};
+use crate::shown::Shown;
 use crate::world::disk::{Changed, SyncMode};
 use crate::world::image::Records;
 use crate::world::lifecycle::Death;

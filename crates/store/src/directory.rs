@@ -1,5 +1,4 @@
-//! Whose data directory this is: a lock, and a file that names format, cluster, node and ring. A directory is taken only
-//! if all of them agree (RULINGS 21, 31).
+//! Whose data directory this is: a lock, and a file that names format, cluster, node and ring, which all must agree (RULINGS 21, 31).
 //!
 //! ```text
 //! DIR/lock      held while the store is open; names the process

@@ -48,9 +48,18 @@ impl SiblingsRecord {
         }
     }
 
-    /// Drops the oldest entries of a context that is too long; gives their actors. Entries of live siblings stay, so that the
-    /// rest may stay longer than the limit says.
-    pub fn prune(&mut self, limits: &ContextLimits) -> Vec<ActorId> {
+    /// Actors whose entries have grown since the context was this.
+    #[must_use]
+    pub fn grown_since(&self, before: &Context) -> Vec<ActorId> {
+        let mut actors = actors_of(&self.seen);
+        actors.retain(|&actor| self.seen.highest(actor) > before.highest(actor));
+        actors
+    }
+
+    /// Drops the oldest entries of a context that is too long; gives their actors. Entries of live siblings stay, and so do
+    /// `fresh` ones: those of siblings that were just replaced, which other homes still hold until they hear of it, and those
+    /// that this home had not heard of, which may be of siblings elsewhere. So the rest may stay longer than the limit says.
+    pub fn prune(&mut self, limits: &ContextLimits, fresh: &[ActorId]) -> Vec<ActorId> {
         if self.seen.entries() <= limits.entries_max {
             return Vec::new();
         }
@@ -59,6 +68,7 @@ impl SiblingsRecord {
         } else {
             self.idle_actors()
         };
+        idle.retain(|actor| !fresh.contains(actor));
         let idle_entries: usize = idle.iter().map(|&actor| self.seen.entries_of(actor)).sum();
         let live_entries = self.seen.entries() - idle_entries;
         let most = limits.entries_max.max(live_entries + limits.spare);
@@ -176,7 +186,7 @@ mod tests {
         }
         put(&mut record, actor(1, 1), 2, true, 60);
         put(&mut record, actor(6, 1), 1, true, 70);
-        assert_eq!(record.prune(&LIMITS), [actor(2, 1), actor(3, 1)]);
+        assert_eq!(record.prune(&LIMITS, &[]), [actor(2, 1), actor(3, 1)]);
         assert_eq!(record.seen.entries(), 4);
         assert_eq!(
             record.growth.as_slice(),
@@ -187,7 +197,7 @@ mod tests {
                 (actor(6, 1), Wall(70))
             ]
         );
-        assert_eq!(record.prune(&LIMITS), [], "once is enough");
+        assert_eq!(record.prune(&LIMITS, &[]), [], "once is enough");
     }
 
     #[test]
@@ -196,9 +206,12 @@ mod tests {
         for node in 1..=6 {
             put(&mut record, actor(node, 1), 1, false, u64::from(node));
         }
-        assert_eq!(record.prune(&LIMITS), [], "six siblings have six entries");
+        assert_eq!(record.prune(&LIMITS, &[]), [], "six siblings have six entries");
         put(&mut record, actor(7, 1), 1, true, 7);
-        assert_eq!(record.prune(&LIMITS), [actor(1, 1), actor(2, 1), actor(3, 1)]);
+        let replaced: Vec<ActorId> = (1..=6).map(|node| actor(node, 1)).collect();
+        let mut just_replaced = record.clone();
+        assert_eq!(just_replaced.prune(&LIMITS, &replaced), [], "others hold them still");
+        assert_eq!(record.prune(&LIMITS, &[]), [actor(1, 1), actor(2, 1), actor(3, 1)]);
         assert!(record.seen.covers(dot(actor(7, 1), 1)));
     }
 
@@ -211,7 +224,7 @@ mod tests {
         let before = record.seen.clone();
         record.put(&before, dot(actor(8, 1), 1), version());
         record.growth.note(actor(8, 1), Wall(6));
-        assert_eq!(record.prune(&LIMITS), [actor(1, 1), actor(2, 1)]);
+        assert_eq!(record.prune(&LIMITS, &[]), [actor(1, 1), actor(2, 1)]);
     }
 
     #[test]
@@ -220,7 +233,7 @@ mod tests {
         let gaps = [dot(actor(1, 1), 3), dot(actor(1, 1), 5), dot(actor(1, 1), 7)];
         record.put(&Context::from_parts([], gaps), dot(actor(2, 1), 1), version());
         record.put(&Context::new(), dot(actor(3, 1), 1), version());
-        assert_eq!(record.prune(&LIMITS), [actor(1, 1)]);
+        assert_eq!(record.prune(&LIMITS, &[]), [actor(1, 1)]);
         assert_eq!(record.seen.entries(), 2);
     }
 

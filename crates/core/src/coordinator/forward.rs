@@ -89,6 +89,12 @@ impl Forward {
                 let certainty = Certainty::Unknown;
                 self.end(Failure { certainty, ..failure }, site)
             }
+            // It has no room to keep it: the next one may.
+            Event::Forwarded(from, Outcome::Failed(failure))
+                if from == self.at && self.asks_stand_in && is_for_others(&failure) && !self.stand_ins.is_empty() =>
+            {
+                self.send_next(site)
+            }
             Event::Forwarded(from, outcome) if from == self.at => {
                 site.finish(self.meta.origin, outcome);
                 Progress::Done
@@ -263,6 +269,15 @@ pub fn plan_of(command: &Command, site: &Site) -> Result<Plan, Failure> {
         | Command::Inspect(_)
         | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
     }
+}
+
+/// True if nothing was done for want of something that another node may have.
+fn is_for_others(failure: &Failure) -> bool {
+    failure.certainty == Certainty::NotApplied
+        && matches!(
+            failure.cause,
+            Cause::Busy { .. } | Cause::DiskFull | Cause::Unavailable(_)
+        )
 }
 
 /// How many answers the write waits for.

@@ -13,8 +13,8 @@ use crate::message::Space;
 use crate::outcome::{Cause, Failure, Outcome, Written};
 use crate::site::Site;
 
-/// The number of the only write of an import.
-const ATTEMPT: u16 = 1;
+/// The number of the only write of an import: none of a client's put, which may prune a context.
+const ATTEMPT: u16 = u16::MAX;
 
 /// An import in flight.
 #[derive(Debug)]

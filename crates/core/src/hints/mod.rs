@@ -68,8 +68,6 @@ struct Hint {
     /// It was on the disk when this node started.
     is_old: bool,
     since: Wall,
-    /// What this node signed last on it, as a stand-in, for as long as it has kept it.
-    signed: Option<Dot>,
     /// Homes that have said that they hold `record` durably.
     confirmed: SmallVec<[NodeId; 3]>,
 }
@@ -115,6 +113,8 @@ pub struct HintsFor {
 #[derive(Debug)]
 pub struct Hints {
     kept: BTreeMap<NodeId, BTreeMap<RecordKey, Hint>>,
+    /// The last dot that this node signed as a stand-in, by key; at most [`sign::SIGNED_MAX`].
+    signed: BTreeMap<RecordKey, Dot>,
     bytes: usize,
     delivered: u64,
     /// Puts on their way to the store, and by the last of each who waits.
@@ -145,6 +145,7 @@ impl Hints {
     pub fn new(stored: Vec<HintMemory>, seed: u64, started: Time) -> Self {
         let mut hints = Self {
             kept: BTreeMap::new(),
+            signed: BTreeMap::new(),
             bytes: 0,
             delivered: 0,
             keeping: BTreeMap::new(),
@@ -175,7 +176,6 @@ impl Hints {
                 durable,
                 is_old: true,
                 since,
-                signed: None,
                 confirmed: SmallVec::new(),
             };
             hints.kept.entry(home).or_default().insert(key, hint);
@@ -341,7 +341,6 @@ impl Hints {
                 durable: None,
                 is_old: false,
                 since: now,
-                signed: None,
                 confirmed: SmallVec::new(),
             };
             self.bytes += weight(key, record);

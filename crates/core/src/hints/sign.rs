@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Hints, Keeping, answer, merged, store, weight};
-use crate::causality::{Payload, Record};
+use crate::causality::{Dot, Payload, Record};
 use crate::change::{self, Changed, Put, Signed};
 use crate::event::Event;
 use crate::id::{NodeId, OpId};
@@ -17,6 +17,9 @@ use crate::site::Site;
 
 /// When a client may try again to write what there was no room for: hints go when a home is back.
 const RETRY_AFTER_MS: u32 = 1_000;
+/// Keys whose last dot is remembered, so that the next put of one goes on from it. With more, all are forgotten, and the next
+/// puts draw new births: an entry more in their contexts each.
+pub(super) const SIGNED_MAX: usize = 16_384;
 
 impl Hints {
     /// Signs for `home`. What was signed comes as `Event::Changed`, and `Event::Wrote` when it is durable here.
@@ -26,9 +29,7 @@ impl Hints {
             return;
         }
         let before = merged(self.kept_of(&key).map(|hint| &hint.record));
-        let own = self.kept.get(&home).and_then(|of_home| of_home.get(&key));
-        let lineage = Lineage::Kept(own.and_then(|hint| hint.signed));
-        let base = put.base.clone();
+        let lineage = Lineage::Kept(self.signed.get(&key).copied());
         let changed = match change::signed(&key, put, before.as_ref(), lineage, site) {
             Changed::New { ref record, .. }
             | Changed::Unchanged {
@@ -41,25 +42,29 @@ impl Hints {
             }
             changed => changed,
         };
-        site.notify(op, Event::Changed(vec![(key.clone(), changed.clone())]));
-        if let Changed::New { record, signed }
-        | Changed::Unchanged {
-            record: Some(record),
-            signed,
+        if let Changed::New {
+            signed: Signed::Dot(dot, _),
+            ..
         } = &changed
         {
-            self.keep_signed(home, (op, attempt), &key, record, site);
-            // A repeated request is answered a dot of long ago, which says nothing of the last.
-            let is_known =
-                |record: &Option<Arc<Record>>| record.as_ref().is_some_and(|record| has_seen(record, signed));
-            let hint = self.kept.get_mut(&home).and_then(|of_home| of_home.get_mut(&key));
-            if let (Signed::Dot(dot, _), Some(hint)) = (signed, hint)
-                && !is_known(&before)
-                && !is_known(&base)
-            {
-                hint.signed = Some(*dot);
-            }
+            self.remember(&key, *dot);
         }
+        let record = match &changed {
+            Changed::New { record, .. } => Some(Arc::clone(record)),
+            Changed::Unchanged { record, .. } => record.clone(),
+            Changed::Removed | Changed::Refused(_) | Changed::Unreadable => None,
+        };
+        site.notify(op, Event::Changed(vec![(key.clone(), changed)]));
+        if let Some(record) = record {
+            self.keep_signed(home, (op, attempt), &key, &record, site);
+        }
+    }
+
+    fn remember(&mut self, key: &RecordKey, dot: Dot) {
+        if self.signed.len() >= SIGNED_MAX && !self.signed.contains_key(key) {
+            self.signed.clear();
+        }
+        self.signed.insert(key.clone(), dot);
     }
 
     fn keep_signed(
@@ -71,7 +76,9 @@ impl Hints {
         site: &mut Site,
     ) {
         let Some((record, since)) = self.merge(home, key, record, site.now.wall) else {
-            unreachable!("what was signed on a record is of its kind")
+            // What is kept for this home is of another kind than what is kept for others: it came from elsewhere.
+            answer(site.id, Some(op), attempt, WriteResult::Failed, site);
+            return;
         };
         site.stats.hints_signed += 1;
         let token = store(home, key.clone(), Arc::clone(&record), since, site);
@@ -93,13 +100,6 @@ impl Hints {
         let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));
         let before = hint.map_or(0, |hint| weight(key, &hint.record));
         (self.bytes + weight(key, record)).saturating_sub(before) as u64 <= self.limits.bytes_max
-    }
-}
-
-fn has_seen(record: &Record, signed: &Signed) -> bool {
-    match (record, signed) {
-        (Record::Siblings(record), Signed::Dot(dot, _)) => record.seen.covers(*dot),
-        (Record::Siblings(_) | Record::Lww(_), Signed::Dot(..) | Signed::Stamp(_) | Signed::Nothing) => false,
     }
 }
 

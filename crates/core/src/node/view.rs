@@ -114,6 +114,11 @@ impl Node {
         &self.site.background
     }
 
+    /// Changes what this node keeps for others at most.
+    pub fn set_hint_limits(&mut self, limits: crate::hints::HintLimits) {
+        self.hints.limit(limits);
+    }
+
     /// What this node keeps for others.
     #[must_use]
     pub fn hints(&self) -> &Hints {

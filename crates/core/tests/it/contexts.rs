@@ -132,3 +132,40 @@ fn a_context_above_its_bound_is_pruned_by_a_put_at_all_homes_and_told_of() {
         "told of for a while"
     );
 }
+
+/// What a put replaces had not grown for longest, as a rule, and was the first to be dropped by the same put: the other
+/// homes kept it beside what had replaced it.
+#[test]
+fn a_put_that_prunes_replaces_what_it_replaces_everywhere() {
+    let (mut cluster, node, context) = after_lives(6);
+    let other = *cluster.names.iter().find(|name| **name != node).expect("three nodes");
+    let beside = cluster.put(other, DEFAULT, "k", "beside", None);
+    for node in cluster.nodes.values_mut() {
+        node.set_context_limits(LIMITS);
+    }
+    // Entries grow after that of the sibling, which stays for long.
+    let mut latest = context;
+    let mut lineage: Vec<u64> = (100..=106).collect();
+    for life in 7..=9 {
+        lineage.push(100 + life);
+        crash(&mut cluster, node, &lineage);
+        for name in cluster.nodes.values_mut() {
+            name.set_context_limits(LIMITS);
+        }
+        latest = cluster.put(node, DEFAULT, "k", &format!("v{life}"), Some(latest));
+    }
+    let ClientContext::Dots(mut all) = latest else {
+        panic!("a siblings bucket")
+    };
+    let ClientContext::Dots(beside) = beside else {
+        panic!("a siblings bucket")
+    };
+    all.merge(&beside);
+    cluster.put(node, DEFAULT, "k", "last", Some(ClientContext::Dots(all)));
+    cluster.run_for_ms(60_000);
+    for name in cluster.names.clone() {
+        let found = cluster.get(name, DEFAULT, "k");
+        assert_eq!(crate::stories::values(&found), ["last"]);
+    }
+    assert!(held(&cluster).iter().all(|record| record.siblings.len() == 1));
+}

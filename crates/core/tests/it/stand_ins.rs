@@ -3,6 +3,7 @@
 use torc_core::causality::ClientContext;
 use torc_core::command::{Command, Options};
 use torc_core::effect::Input;
+use torc_core::hints::HintLimits;
 use torc_core::id::{BucketId, ClientRequestId, NodeId};
 use torc_core::outcome::{Cause, Certainty, Failure, Outcome, Written};
 use torc_core::quorum::QuorumSize;
@@ -137,6 +138,50 @@ fn a_request_that_one_stand_in_answered_is_answered_the_same_by_the_other_and_by
     let at_home = written(cluster.ask(homes[2], repeat()));
     assert_eq!(first.context, at_home.context);
     assert_eq!(values(&cluster.get(homes[0], DEFAULT, "k")), ["v"]);
+}
+
+/// What was signed before is delivered and forgotten here; the actor goes on all the same, or every outage would leave an entry
+/// in the context for good.
+#[test]
+fn a_stand_in_goes_on_with_its_actor_after_it_has_handed_over() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k");
+    let mut context = None;
+    for outage in 0..3 {
+        homes.iter().for_each(|&home| cluster.cut(home));
+        let value = format!("v{outage}");
+        let put = written(cluster.ask(others[0], put(DEFAULT, "k", &value, context, TWO)));
+        context = Some(put.context);
+        back_together(&mut cluster);
+        assert_eq!(values(&cluster.get(homes[1], DEFAULT, "k")), [value]);
+    }
+    let record = cluster.disks[&homes[0]]
+        .records
+        .values()
+        .next()
+        .expect("one key")
+        .clone();
+    let seen = &record.as_siblings().expect("a siblings bucket").seen;
+    assert_eq!(seen.entries(), 1, "{seen:?}");
+}
+
+#[test]
+fn a_stand_in_without_room_leaves_it_to_the_next() {
+    let (mut cluster, _, others) = without_homes(DEFAULT);
+    let limits = HintLimits {
+        bytes_max: 0,
+        ..HintLimits::default()
+    };
+    cluster
+        .nodes
+        .get_mut(&others[0])
+        .expect("a node")
+        .set_hint_limits(limits);
+    let one = Options {
+        write: Some(QuorumSize::One),
+        ..TWO
+    };
+    written(cluster.ask(others[1], put(DEFAULT, "k", "v", None, one)));
 }
 
 #[test]

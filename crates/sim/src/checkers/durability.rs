@@ -2,7 +2,8 @@
 //! greater stamp won (lww), its time has come, or every copy was destroyed.
 
 use crate::checkers::{Violation, clearing};
-use crate::history::{Fate, History, KeyId, PutId, Shown, clock_of};
+use crate::history::{Fate, History, KeyId, PutId, clock_of};
+use crate::shown::Shown;
 
 /// Judges what a last read of a key showed.
 pub fn check(history: &History, key: KeyId, shown: &Shown, now_us: u64) -> Result<(), Violation> {

@@ -2,7 +2,8 @@
 //! for one, as far as disks can be believed (RULINGS 20).
 
 use crate::checkers::Violation;
-use crate::history::{History, KeyId, Shown};
+use crate::history::{History, KeyId};
+use crate::shown::Shown;
 use crate::world::World;
 
 /// Judges a read that was just answered, sent at `sent_us`.

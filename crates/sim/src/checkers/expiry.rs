@@ -1,7 +1,8 @@
 //! A time to live is fixed once and never changes: what a read shows expires when its client said, and not later.
 
 use crate::checkers::Violation;
-use crate::history::{History, KeyId, Shown};
+use crate::history::{History, KeyId};
+use crate::shown::Shown;
 use crate::world::World;
 use crate::world::clock::EPOCH_MS;
 

@@ -2,7 +2,8 @@
 //! are (RULINGS 22).
 
 use crate::checkers::Violation;
-use crate::history::{History, Shown};
+use crate::history::History;
+use crate::shown::Shown;
 
 /// One listed record: partition key and sort key.
 pub type Listed = (Vec<u8>, Vec<u8>);

@@ -1,7 +1,8 @@
 //! Three outcomes, never confused: what was said not to be applied is never seen.
 
 use crate::checkers::Violation;
-use crate::history::{History, KeyId, Shown};
+use crate::history::{History, KeyId};
+use crate::shown::Shown;
 
 /// Judges what a read showed.
 pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violation> {

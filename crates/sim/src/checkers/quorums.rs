@@ -2,7 +2,8 @@
 //! seen it; and everything that an earlier strict read had shown (RULINGS 13, 14).
 
 use crate::checkers::Violation;
-use crate::history::{Fate, History, KeyId, PutId, Shown, clock_of};
+use crate::history::{Fate, History, KeyId, PutId, clock_of};
+use crate::shown::Shown;
 
 /// A strict read that was answered.
 #[derive(Clone, Debug)]

@@ -2,7 +2,8 @@
 //! answered what the first was (RULINGS 17).
 
 use crate::checkers::Violation;
-use crate::history::{History, KeyId, PutId, Shown};
+use crate::history::{History, KeyId, PutId};
+use crate::shown::Shown;
 
 /// Judges what a last read of a key showed.
 pub fn check_end(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violation> {

@@ -1,7 +1,8 @@
 //! What an acknowledged put or delete had seen does not come back, unless a home has said that it pruned it (RULINGS 3).
 
 use crate::checkers::Violation;
-use crate::history::{Fate, History, KeyId, Shown};
+use crate::history::{Fate, History, KeyId};
+use crate::shown::Shown;
 
 /// Judges what a last read of a key showed.
 pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violation> {
