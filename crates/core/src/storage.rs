@@ -221,9 +221,14 @@ pub struct StoreHealth {
 /// Why a store effect failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The record's checksum does not match. It is unknown, not absent (RULINGS 19).
+    /// Proven damage: a checksum does not match, or what is stored makes no sense. The record is unknown, not absent
+    /// (RULINGS 19), and reading it again would not help.
     #[error("the record is damaged on disk")]
     Damaged,
+    /// The record could not be read this time: an I/O error, too many open files. It may be sound, so nothing may be
+    /// written in its place.
+    #[error("the record could not be read")]
+    Unreadable,
     /// Free space is under the watermark. Nothing was written.
     #[error("the disk is full")]
     DiskFull,
@@ -238,13 +243,13 @@ pub trait Storage {
     /// One record.
     ///
     /// # Errors
-    /// `Damaged` or `OutOfService`.
+    /// `Damaged`, `Unreadable` or `OutOfService`.
     fn get(&self, key: &RecordKey, class: StorageClass) -> Result<Option<Arc<Record>>, StoreError>;
 
     /// Records in order.
     ///
     /// # Errors
-    /// `OutOfService`.
+    /// `Damaged`, `Unreadable` or `OutOfService`.
     fn scan(&self, range: &Range, class: StorageClass, records_max: u32, bytes_max: usize) -> Result<Page, StoreError>;
 }
 

@@ -77,9 +77,9 @@ fn read_head(engine: &Engine, partition: PartitionId, bucket: BucketId, state: &
             }
         }
         Ok(None) => {}
-        Err(StoreError::Damaged | StoreError::DiskFull | StoreError::OutOfService) => {
+        Err(StoreError::Damaged | StoreError::Unreadable | StoreError::DiskFull | StoreError::OutOfService) => {
             // Without it, what FLUSHDB has cleared would be seen again: let the others say what this bucket holds.
-            tracing::error!(?head, "the head of a partition is damaged: the bucket is rebuilt");
+            tracing::error!(?head, "the head of a partition can't be read: the bucket is rebuilt");
             if !state.rebuilding.contains(&bucket) {
                 state.rebuilding.push(bucket);
             }

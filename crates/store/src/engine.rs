@@ -1,13 +1,14 @@
 //! The engine: one fjall database with two keyspaces, `records` and `meta`. Everything that depends on fjall's ways is
 //! here, in `committer.rs` and in `journal/`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{
-    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
-    Readable,
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
+    PersistMode, Readable,
 };
 use torc_core::causality::{Record, codec};
 use torc_core::key::RecordKey;
@@ -197,16 +198,66 @@ fn decode(stored: &[u8]) -> Result<Record, StoreError> {
     codec::decode(&Bytes::copy_from_slice(stored)).map_err(|_| StoreError::Damaged)
 }
 
-/// A record that can't be read is unknown, whatever the cause: a bad block and a bad disk look the same to a reader.
+/// A record that can't be read is unknown, whatever the cause. Only what is proven to be damaged may ever be overwritten
+/// unseen: what failed for want of a file handle or for the disk's mood may be there the next time.
 fn read_error(error: &fjall::Error) -> StoreError {
     tracing::error!(%error, "a read of the storage engine failed");
     match error {
         fjall::Error::Poisoned => StoreError::OutOfService,
-        _ => StoreError::Damaged,
+        fjall::Error::Storage(error) => tree_error(error),
+        fjall::Error::Decompress(_) | fjall::Error::InvalidTrailer | fjall::Error::InvalidTag(_) => StoreError::Damaged,
+        _ => StoreError::Unreadable,
+    }
+}
+
+fn tree_error(error: &LsmError) -> StoreError {
+    match error {
+        LsmError::ChecksumMismatch { .. }
+        | LsmError::Decompress(_)
+        | LsmError::InvalidVersion(_)
+        | LsmError::InvalidTag(_)
+        | LsmError::InvalidTrailer
+        | LsmError::InvalidHeader(_)
+        | LsmError::Utf8(_) => StoreError::Damaged,
+        // A file that ends before what its index says is in it.
+        LsmError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => StoreError::Damaged,
+        _ => StoreError::Unreadable,
     }
 }
 
 /// The engine's directory inside a data directory.
 pub(crate) fn engine_dir(dir: &Path) -> PathBuf {
     dir.join("engine")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An update of a node without peers wrote over what it could not read for want of a file handle.
+    #[test]
+    fn only_what_is_proven_is_damage() {
+        let io = |kind: ErrorKind| std::io::Error::from(kind);
+        let no_handles = || std::io::Error::from_raw_os_error(24);
+        for error in [
+            fjall::Error::Storage(LsmError::InvalidHeader("block")),
+            fjall::Error::Storage(LsmError::InvalidTrailer),
+            fjall::Error::Storage(LsmError::InvalidTag(("ValueType", 9))),
+            fjall::Error::Storage(LsmError::Decompress(CompressionType::Lz4)),
+            fjall::Error::Storage(LsmError::Io(io(ErrorKind::UnexpectedEof))),
+            fjall::Error::InvalidTrailer,
+        ] {
+            assert_eq!(read_error(&error), StoreError::Damaged, "{error}");
+        }
+        for error in [
+            fjall::Error::Io(no_handles()),
+            fjall::Error::Storage(LsmError::Io(no_handles())),
+            fjall::Error::Storage(LsmError::Io(io(ErrorKind::Other))),
+            fjall::Error::Storage(LsmError::Unrecoverable),
+            fjall::Error::KeyspaceDeleted,
+        ] {
+            assert_eq!(read_error(&error), StoreError::Unreadable, "{error}");
+        }
+        assert_eq!(read_error(&fjall::Error::Poisoned), StoreError::OutOfService);
+    }
 }

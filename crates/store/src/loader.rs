@@ -131,14 +131,12 @@ impl Loader {
         if self.shared.is_out_of_service() {
             return StoreReply::Failed(StoreError::OutOfService);
         }
-        // The engine meets some kinds of damage with a panic.
+        // The engine meets some of what it does not expect with a panic.
         let begun = Instant::now();
         let loaded = catch_unwind(AssertUnwindSafe(|| self.engine.get(key))).unwrap_or_else(|_| {
-            tracing::error!(
-                ?key,
-                "the engine failed on what it read: the record is taken for damaged"
-            );
-            Err(StoreError::Damaged)
+            tracing::error!(?key, "the engine failed on what it read: the record is unknown for now");
+            // Nothing is proven by it: a scrub compares the file with its sum.
+            Err(StoreError::Unreadable)
         });
         self.shared.faults.delay_read();
         self.shared.pace.note(begun.elapsed());

@@ -113,7 +113,7 @@ impl Reader {
             }
             Err(error) => {
                 tracing::error!(%error, file = spoiled.file, "a damaged file can't be given up");
-                Err(StoreError::Damaged)
+                Err(StoreError::Unreadable)
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -51,12 +51,23 @@ impl Scrubber {
     /// Reads about `bytes_max` bytes from a position on.
     pub fn part(&mut self, engine: &Engine, from: &[u8], bytes_max: u64) -> Result<Scrubbed, StoreError> {
         match from.split_first() {
-            None => Ok(self.files(&engine.records, 0, bytes_max)),
+            None => self.files_from(engine, 0, bytes_max),
             Some((&FILES, number)) => {
                 let number = number.try_into().map_or(0, u64::from_be_bytes);
-                Ok(self.files(&engine.records, number, bytes_max))
+                self.files_from(engine, number, bytes_max)
             }
             Some((_, name)) => Self::records(engine, name, bytes_max),
+        }
+    }
+
+    fn files_from(&mut self, engine: &Engine, number: u64, bytes_max: u64) -> Result<Scrubbed, StoreError> {
+        let (part, unread) = self.files(&engine.records, number, bytes_max);
+        match unread {
+            // What was found before it is told first; the next part begins with it.
+            Some(unread) if (unread == number || part.bytes == 0) && part.spoiled.is_empty() => {
+                Err(StoreError::Unreadable)
+            }
+            Some(_) | None => Ok(part),
         }
     }
 
@@ -65,9 +76,13 @@ impl Scrubber {
         const PART_BYTES: u64 = 1 << 20;
         let mut number = 0;
         while !must_stop() {
-            let part = self.files(keyspace, number, PART_BYTES);
+            let (part, unread) = self.files(keyspace, number, PART_BYTES);
             if let Some(spoiled) = part.spoiled.into_iter().next() {
                 return Some(spoiled.file);
+            }
+            if let Some(unread) = unread {
+                number = unread + 1;
+                continue;
             }
             match part.next.as_deref().and_then(<[u8]>::split_first) {
                 Some((&FILES, next)) => number = next.try_into().map_or(0, u64::from_be_bytes),
@@ -77,10 +92,12 @@ impl Scrubber {
         None
     }
 
-    fn files(&mut self, keyspace: &Keyspace, number: u64, bytes_max: u64) -> Scrubbed {
+    /// Reads files, and tells the number of the one that it had to stop at: an I/O error proves nothing of what is stored.
+    fn files(&mut self, keyspace: &Keyspace, number: u64, bytes_max: u64) -> (Scrubbed, Option<u64>) {
         let files = files_of(keyspace);
         let mut part = Scrubbed::default();
         let mut number = number;
+        let mut unread = None;
         let mut buffer = vec![0; READ_BYTES];
         while part.bytes < bytes_max {
             let is_open = self.reading.as_ref().is_some_and(|reading| reading.number == number);
@@ -89,7 +106,7 @@ impl Scrubber {
                 let Some((&next, file)) = files.range(number..).next() else {
                     part.next = Some(Bytes::from_static(&[RECORDS]));
                     part.done_per_mille = 500;
-                    return part;
+                    return (part, None);
                 };
                 number = next;
                 match File::open(&file.path) {
@@ -102,8 +119,15 @@ impl Scrubber {
                         });
                     }
                     // A compaction has replaced it meanwhile.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_current(keyspace, number) => {}
-                    Err(error) => part.spoiled.extend(spoiled(file, &error.to_string())),
+                    Err(error) if error.kind() == ErrorKind::NotFound && !is_current(keyspace, number) => {}
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        part.spoiled.extend(spoiled(file, "it is gone"))
+                    }
+                    Err(error) => {
+                        unread = Some(number);
+                        tell_unread(file, &error);
+                        break;
+                    }
                 }
             }
             let Some(reading) = &mut self.reading else {
@@ -124,9 +148,10 @@ impl Scrubber {
                     part.bytes += count as u64;
                 }
                 Err(error) => {
-                    part.spoiled.extend(spoiled(&reading.file, &error.to_string()));
+                    unread = Some(number);
+                    tell_unread(&reading.file, &error);
                     self.reading = None;
-                    number += 1;
+                    break;
                 }
             }
         }
@@ -136,7 +161,7 @@ impl Scrubber {
         let all: u64 = files.values().map(|file| file.bytes).sum();
         let done: u64 = files.range(..number).map(|(_, file)| file.bytes).sum();
         part.done_per_mille = (done * 500 / all.max(1)) as u16;
-        part
+        (part, unread)
     }
 
     fn records(engine: &Engine, from: &[u8], bytes_max: u64) -> Result<Scrubbed, StoreError> {
@@ -195,6 +220,10 @@ fn files_of(keyspace: &Keyspace) -> BTreeMap<u64, EngineFile> {
 
 fn is_current(keyspace: &Keyspace, number: u64) -> bool {
     files_of(keyspace).contains_key(&number)
+}
+
+fn tell_unread(file: &EngineFile, error: &std::io::Error) {
+    tracing::error!(file = %file.path.display(), %error, "a file of the storage engine can't be read");
 }
 
 fn spoiled(file: &EngineFile, why: &str) -> Vec<Spoiled> {

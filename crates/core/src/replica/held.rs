@@ -22,7 +22,7 @@ pub enum Current {
     Known(Option<Arc<Record>>),
     /// The stored record is damaged: unknown, not absent.
     Damaged,
-    /// The store could not say.
+    /// The store could not say; it may say another time.
     Unreadable,
 }
 

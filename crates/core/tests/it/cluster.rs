@@ -25,6 +25,8 @@ pub const REDIS: BucketId = BucketId(2);
 pub struct Disk {
     pub records: BTreeMap<RecordKey, Arc<Record>>,
     pub damaged: BTreeSet<RecordKey>,
+    /// Sound, and not to be read for now.
+    pub unreadable: BTreeSet<RecordKey>,
     pub spoiled: Vec<Spoiled>,
 }
 
@@ -46,7 +48,7 @@ impl Disk {
         part
     }
 
-    fn is_unreadable(&self, key: &RecordKey) -> bool {
+    fn is_damaged(&self, key: &RecordKey) -> bool {
         let is_within = |part: &Spoiled| (&part.first[..]..=&part.last[..]).contains(&key.as_bytes());
         self.damaged.contains(key) || self.spoiled.iter().any(is_within)
     }
@@ -61,7 +63,7 @@ impl Disk {
 
 impl AtHand for Disk {
     fn at_hand(&mut self, key: &RecordKey, _: StorageClass) -> Option<Option<&Arc<Record>>> {
-        if self.is_unreadable(key) {
+        if self.is_damaged(key) || self.unreadable.contains(key) {
             return None;
         }
         Some(self.records.get(key))
@@ -344,9 +346,11 @@ impl Cluster {
     fn store(&mut self, id: NodeId, op: StoreOp) -> StoreReply {
         let disk = self.disks.get_mut(&id).expect("a disk");
         match op {
-            StoreOp::Get { key, .. } if disk.is_unreadable(&key) => StoreReply::Failed(StoreError::Damaged),
+            StoreOp::Get { key, .. } if disk.unreadable.contains(&key) => StoreReply::Failed(StoreError::Unreadable),
+            StoreOp::Get { key, .. } if disk.is_damaged(&key) => StoreReply::Failed(StoreError::Damaged),
             StoreOp::Get { key, .. } => StoreReply::Record(disk.records.get(&key).cloned()),
             StoreOp::Scan { .. } if !disk.spoiled.is_empty() => StoreReply::Failed(StoreError::Damaged),
+            StoreOp::Scan { .. } if !disk.unreadable.is_empty() => StoreReply::Failed(StoreError::Unreadable),
             StoreOp::Scan { range, records_max, .. } => {
                 let mut page = Page::default();
                 for (key, record) in &disk.records {

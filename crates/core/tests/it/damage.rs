@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::{Command, Options, UpdateKey};
+use torc_core::command::{Clear, Command, Options, UpdateKey};
 use torc_core::effect::Input;
 use torc_core::id::NodeId;
 use torc_core::key::RecordKey;
@@ -386,4 +386,38 @@ fn an_update_of_the_only_copy_of_a_damaged_record_is_refused() {
     let refused = cluster.ask(node, append);
     assert!(matches!(refused, Outcome::Failed(_)), "{refused:?}");
     assert_eq!(cluster.nodes[&node].stats().lost_records, 0);
+}
+
+/// A read that failed for want of a file handle was taken for damage, and a put replaced acknowledged siblings.
+#[test]
+fn the_only_copy_of_a_record_that_can_not_be_read_now_is_not_overwritten() {
+    for bucket in [DEFAULT, REDIS] {
+        let mut cluster = Cluster::new(1);
+        let node = cluster.names[0];
+        cluster.put(node, bucket, "k", "old", None);
+        let name = name_of(&cluster, node, "k");
+        let unreadable = |cluster: &mut Cluster, yes: bool| {
+            let disk = cluster.disks.get_mut(&node).expect("a disk");
+            disk.unreadable = yes.then(|| name.clone()).into_iter().collect();
+        };
+        unreadable(&mut cluster, true);
+        for command in [
+            get(bucket, "k", Options::default()),
+            put(bucket, "k", "new", None, Options::default()),
+            Command::Clear(Clear {
+                bucket,
+                options: Options::default(),
+            }),
+        ] {
+            let refused = cluster.ask(node, command.clone());
+            assert!(matches!(refused, Outcome::Failed(_)), "{command:?}: {refused:?}");
+        }
+        unreadable(&mut cluster, false);
+        let found = cluster.get(node, bucket, "k");
+        assert_eq!(found.siblings.len(), 1);
+        assert_eq!(found.siblings[0].value.data, "old");
+        cluster.put(node, bucket, "k", "new", None);
+        let stats = cluster.nodes[&node].stats();
+        assert_eq!((stats.damaged_records, stats.lost_records), (0, 0));
+    }
 }

@@ -127,6 +127,41 @@ fn a_byte_flipped_anywhere_in_a_table_is_found_by_the_scrub_or_refused_at_once()
     );
 }
 
+/// An I/O error was taken for damage: the file was given up, and what was written since replaced the only copy.
+#[test]
+fn what_can_not_be_read_for_a_while_is_neither_damaged_nor_given_up() {
+    let dir = directory();
+    written(dir.path());
+    let mut tested = open_with(small(dir.path())).expect("opens");
+    let table = table_of(dir.path());
+    let aside = table.with_extension("aside");
+    // A directory can be opened, and every read of it fails.
+    std::fs::rename(&table, &aside).expect("renamed");
+    std::fs::create_dir(&table).expect("made");
+    let (mut from, bytes_max) = (Bytes::new(), 1 << 20);
+    let error = loop {
+        match tested.ask(StoreOp::Scrub { from, bytes_max }) {
+            StoreReply::Scrubbed(part) => {
+                assert!(part.spoiled.is_empty() && part.damaged.is_empty(), "{part:?}");
+                from = part.next.expect("no pass ends that could not read everything");
+            }
+            StoreReply::Failed(error) => break error,
+            other => panic!("a scrub was answered {other:?}"),
+        }
+    };
+    assert_eq!(error, StoreError::Unreadable);
+    for number in (0..COUNT).step_by(50) {
+        match tested.get(&key(number)) {
+            Ok(found) => assert_eq!(found, Some(value(number)), "read past the directory by an open handle"),
+            Err(error) => assert_eq!(error, StoreError::Unreadable),
+        }
+    }
+    std::fs::remove_dir(&table).expect("removed");
+    std::fs::rename(&aside, &table).expect("renamed");
+    let found = scrub(&mut tested, 1 << 20).expect("readable again");
+    assert_eq!((found.records, found.damaged.len(), found.spoiled.len()), (COUNT, 0, 0));
+}
+
 #[test]
 fn a_file_that_was_given_up_is_gone_and_the_cache_with_it() {
     let dir = directory();
