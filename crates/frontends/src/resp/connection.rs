@@ -26,6 +26,9 @@ use crate::resp::writer::{Protocol, Writer};
 
 /// Most commands of one connection that wait for their reply.
 const SLOTS_MAX: usize = 1_024;
+/// Most of them whose reply may be as long as what is stored. What is expected of their length is a guess from the replies
+/// before them: this many of the longest values are in memory at once when it is wrong.
+const AWAITED_MAX: usize = 64;
 /// Most bytes that they, their replies and replies that are not yet sent hold, or may be expected to hold, before the
 /// connection takes no more input.
 const HELD_BYTES_MAX: usize = 16 << 20;
@@ -206,7 +209,8 @@ impl Connection {
         let held = self.slots.bytes() + self.output.len() + expected;
         let bytes_left = HELD_BYTES_MAX.saturating_sub(held);
         let of_bytes = bytes_left.div_ceil(self.reply_size.bytes().max(1));
-        of_bytes.min(SLOTS_MAX - self.slots.len())
+        let of_awaited = AWAITED_MAX.saturating_sub(self.slots.awaited());
+        of_bytes.min(of_awaited).min(SLOTS_MAX - self.slots.len())
     }
 
     /// The longest bulk string that is read at all.

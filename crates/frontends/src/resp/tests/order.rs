@@ -204,14 +204,15 @@ fn reads_of_large_values_in_flight_stop_the_input_before_the_values_are_known() 
     reads(&mut client);
     assert!(client.world.waiting() <= 16, "{}", client.world.waiting());
     assert_eq!(all_answered(&mut client), 100 * reply_bytes);
-    // Short values again: the pipeline is deep again.
+    // After short replies it expects short ones, and is wrong: then a thousand long ones were on their way.
     for _ in 0..200 {
         assert_eq!(client.ask("GET none"), "$-1\r\n");
     }
-    for number in 0..1_000 {
-        client.give(&command(&[b"GET", format!("none{number}").as_bytes()]));
+    for _ in 0..10 {
+        reads(&mut client);
     }
-    assert_eq!(client.world.waiting(), 1_000);
+    assert_eq!(client.world.waiting(), 64);
+    assert_eq!(all_answered(&mut client), 1_000 * reply_bytes);
 }
 
 #[test]
