@@ -9,17 +9,17 @@ use torc_core::admission::AdmissionLimits;
 use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Command, Options, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
-use torc_core::id::{BucketId, NodeId, Token};
-use torc_core::message::{Envelope, Message};
+use torc_core::id::{BucketId, NodeId, OpId, Token};
+use torc_core::message::{Envelope, ForwardReply, Message};
 use torc_core::node::Node;
-use torc_core::outcome::{Cause, Failure, Outcome};
+use torc_core::outcome::{Cause, Certainty, Failure, Outcome};
 use torc_core::storage::{CleanMarker, StoreError, StoreHealth, StoreReply};
 use torc_core::time::{Now, Time};
 use torc_store::Store;
 
 use super::clock::Clock;
 use super::hot_keys::HotKeys;
-use super::links::{Links, Postponed};
+use super::links::{Links, Postponed, Resumed};
 use super::measures::{Measures, Operation};
 use super::notices;
 use super::waiters::{Waiter, Waiters, Waiting};
@@ -150,17 +150,21 @@ impl Engine {
 
     /// A peer says something. Its reads wait while earlier answers to it have not left.
     pub fn message(&mut self, from: NodeId, envelope: Envelope) {
-        match self.links.postpone(from, envelope) {
+        match self.links.postpone(from, envelope, self.now.time) {
             Postponed::No(envelope) => self.step(Input::Message { from, envelope }),
             Postponed::Yes => {}
             Postponed::Full(op) => self.step(Input::Unanswered { node: from, op }),
         }
     }
 
-    /// Something was written to a peer: its reads that had to wait go on, as far as there is room for their answers.
+    /// Something was written to a peer: its reads that had to wait go on, as far as there is room for their answers; those
+    /// that have waited too long are refused.
     pub fn go_on_reading(&mut self, from: NodeId) {
-        while let Some(envelope) = self.links.next_postponed(from) {
-            self.step(Input::Message { from, envelope });
+        while let Some(resumed) = self.links.next_postponed(from, self.now.time) {
+            self.step(match resumed {
+                Resumed::Read(envelope) => Input::Message { from, envelope },
+                Resumed::TooLate(op) => Input::Unanswered { node: from, op },
+            });
         }
     }
 
@@ -311,6 +315,14 @@ impl Engine {
         for node in self.links.send(to, envelope) {
             if let Message::ReadReply(reply) = &envelope.message {
                 self.unsent.push_back(Input::Unanswered { node, op: reply.op });
+            } else if let Message::ForwardReply(reply) = &envelope.message {
+                // Short, and so taken whatever waits.
+                let unknown = Envelope {
+                    message: Message::ForwardReply(without_answer(reply.op)),
+                    ..envelope.clone()
+                };
+                let refused = self.links.send(&[node], &unknown);
+                debug_assert!(refused.is_empty(), "a short outcome is always queued");
             } else if let Some(Some(op)) = envelope.message.awaited_op() {
                 self.unsent.push_back(Input::Unsent { node, op });
             }
@@ -344,6 +356,15 @@ pub struct Settings {
     pub bytes_in_flight_max: usize,
     /// Requests that take longer are logged; 0 logs none.
     pub slow_ms: u64,
+}
+
+/// What the node that forwarded a command is told when the outcome is too long for what waits already: it was run, and
+/// nobody will know how that went.
+pub(super) fn without_answer(op: OpId) -> ForwardReply {
+    let cause = Cause::Unavailable("the answer was too long for the queue between two nodes".into());
+    let certainty = Certainty::Unknown;
+    let outcome = Outcome::Failed(Failure { cause, certainty });
+    ForwardReply { op, outcome }
 }
 
 /// Counts the keys that a client names.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use torc_core::id::{NodeId, OpId};
 use torc_core::message::{Envelope, Message, Urgency};
 use torc_core::random::Random;
+use torc_core::time::Time;
 use torc_core::wire::encode_frame;
 
 /// What is written at once: a more urgent message waits for no more than this.
@@ -19,6 +20,11 @@ const SEGMENT_BYTES: usize = 128 << 10;
 const LONG_ANSWER_BYTES: usize = 16 << 10;
 /// Reads of one peer that wait until earlier answers have left: as many as it ever has in flight.
 const POSTPONED_MAX: usize = 16_384;
+/// For so long. Whoever asked has gone on to other homes by then, and an envelope so old still carries a session token that
+/// its sender accepts (`SESSION_ROTATION_MS` is a minute).
+const POSTPONED_MS_MAX: u64 = 1_000;
+/// Outcomes of forwarded commands up to here are queued whatever waits, like acknowledgements.
+const SHORT_OUTCOME_BYTES: usize = 1 << 10;
 
 /// Whole frames of one urgency, in order.
 #[derive(Debug, Default)]
@@ -37,7 +43,7 @@ pub struct Outgoing {
     written: Notify,
     closed: Cell<bool>,
     /// Reads of the peer that are answered once earlier answers have left.
-    postponed: RefCell<VecDeque<Envelope>>,
+    postponed: RefCell<VecDeque<(Time, Envelope)>>,
 }
 
 impl Outgoing {
@@ -284,7 +290,7 @@ impl Links {
 
     /// Keeps a peer's message for later if it is a read and earlier answers have not left, so that a client that asks for more than the
     /// connection takes waits, and nobody else; gives back what is to be handed on now.
-    pub fn postpone(&mut self, from: NodeId, envelope: Envelope) -> Postponed {
+    pub fn postpone(&mut self, from: NodeId, envelope: Envelope, now: Time) -> Postponed {
         let queue_bytes_max = self.queue_bytes_max;
         let link = self.links.get_mut(&from);
         let (
@@ -306,17 +312,28 @@ impl Links {
             return Postponed::Full(read.op);
         }
         stats.postponed += 1;
-        postponed.push_back(envelope);
+        postponed.push_back((now, envelope));
         Postponed::Yes
     }
 
-    /// The next read of a peer that was postponed, once there is room for its answer.
-    pub fn next_postponed(&mut self, from: NodeId) -> Option<Envelope> {
-        let outgoing = self.links.get(&from)?.outgoing.as_ref()?;
+    /// The next read of a peer that was postponed, once there is room for its answer or it has waited too long.
+    pub fn next_postponed(&mut self, from: NodeId, now: Time) -> Option<Resumed> {
+        let link = self.links.get_mut(&from)?;
+        let outgoing = link.outgoing.as_ref()?;
+        let mut postponed = outgoing.postponed.borrow_mut();
+        let (since, oldest) = postponed.front()?;
+        if since.ms_until(now) > POSTPONED_MS_MAX
+            && let Message::Read(read) = &oldest.message
+        {
+            let op = read.op;
+            postponed.pop_front();
+            link.stats.refused += 1;
+            return Some(Resumed::TooLate(op));
+        }
         if is_crowded(outgoing, self.queue_bytes_max) {
             return None;
         }
-        outgoing.postponed.borrow_mut().pop_front()
+        postponed.pop_front().map(|(_, envelope)| Resumed::Read(envelope))
     }
 
     /// True if a test wants messages from this node dropped.
@@ -354,6 +371,15 @@ pub enum Postponed {
     Full(OpId),
 }
 
+/// A read that has waited.
+#[derive(Debug, PartialEq)]
+pub enum Resumed {
+    /// It may be answered now.
+    Read(Envelope),
+    /// It has waited so long that the operation that asked is to be refused.
+    TooLate(OpId),
+}
+
 /// How long a queue may be, this message included; `None`: it is small or sent one at a time, and queued whatever waits.
 /// Long answers to reads leave room for short ones and for writes, and these for what nodes say of themselves: no client can
 /// fill a queue.
@@ -365,6 +391,7 @@ fn bytes_max(message: &Message, bytes: usize, queue_bytes_max: usize) -> Option<
         Message::Read(_) | Message::ReadReply(_) | Message::Write(_) | Message::Forward(_) => {
             Some(queue_bytes_max / 4 * 3)
         }
+        Message::ForwardReply(_) if bytes > SHORT_OUTCOME_BYTES => Some(queue_bytes_max / 4 * 3),
         Message::WriteReply(_)
         | Message::ForwardReply(_)
         | Message::Refused(_)
@@ -388,10 +415,13 @@ fn is_crowded(outgoing: &Outgoing, queue_bytes_max: usize) -> bool {
 mod tests {
     use bytes::Bytes;
     use torc_core::id::BucketId;
-    use torc_core::message::{Read, ReadAnswer, ReadReply, ReadWant, RingEpoch};
+    use torc_core::keyspace::UpdateReply;
+    use torc_core::message::{ForwardReply, Read, ReadAnswer, ReadReply, ReadWant, RingEpoch};
+    use torc_core::outcome::{Answered, Outcome};
     use torc_core::storage::Range;
     use torc_core::time::{Hlc, Wall};
 
+    use super::super::engine::without_answer;
     use super::*;
 
     fn drain(outgoing: &Outgoing) -> Vec<u8> {
@@ -520,22 +550,22 @@ mod tests {
     #[test]
     fn reads_of_a_peer_wait_in_order_while_earlier_answers_have_not_left() {
         let (mut links, peer, outgoing) = linked();
-        let is_at_once = |links: &mut Links, op| matches!(links.postpone(peer, read(op, 1)), Postponed::No(_));
+        let is_at_once = |links: &mut Links, op| matches!(links.postpone(peer, read(op, 1), Time(0)), Postponed::No(_));
         assert!(is_at_once(&mut links, 1));
         assert!(links.send(&[peer], &answer(QUEUE_BYTES_MAX / 7)).is_empty());
         assert!(!is_at_once(&mut links, 2) && !is_at_once(&mut links, 3));
         let other = envelope(Message::Pulse);
         assert!(
-            matches!(links.postpone(peer, other), Postponed::No(_)),
+            matches!(links.postpone(peer, other, Time(0)), Postponed::No(_)),
             "nothing else waits"
         );
-        assert_eq!(links.next_postponed(peer), None);
+        assert_eq!(links.next_postponed(peer, Time(0)), None);
         drain(&outgoing);
         assert!(!is_at_once(&mut links, 4), "it does not pass those that wait");
         for op in [2, 3, 4] {
-            assert_eq!(links.next_postponed(peer), Some(read(op, 1)));
+            assert_eq!(links.next_postponed(peer, Time(0)), Some(Resumed::Read(read(op, 1))));
         }
-        assert_eq!(links.next_postponed(peer), None);
+        assert_eq!(links.next_postponed(peer, Time(0)), None);
         assert!(is_at_once(&mut links, 5) && !outgoing.has_postponed());
     }
 
@@ -544,8 +574,53 @@ mod tests {
         let (mut links, peer, _outgoing) = linked();
         assert!(links.send(&[peer], &answer(QUEUE_BYTES_MAX / 7)).is_empty());
         for op in 0..POSTPONED_MAX as u64 {
-            assert!(matches!(links.postpone(peer, read(op, 1)), Postponed::Yes));
+            assert!(matches!(links.postpone(peer, read(op, 1), Time(0)), Postponed::Yes));
         }
-        assert!(matches!(links.postpone(peer, read(7, 1)), Postponed::Full(OpId(7))));
+        assert!(matches!(
+            links.postpone(peer, read(7, 1), Time(0)),
+            Postponed::Full(OpId(7))
+        ));
+    }
+
+    /// They were answered however late, at the cost of those that somebody still waited for.
+    #[test]
+    fn a_read_that_has_waited_for_a_second_is_refused_even_while_there_is_no_room() {
+        let (mut links, peer, outgoing) = linked();
+        assert!(links.send(&[peer], &answer(QUEUE_BYTES_MAX / 7)).is_empty());
+        let at = |ms: u64| Time(ms * 1_000);
+        for (op, ms) in [(1, 0), (2, 500)] {
+            assert!(matches!(links.postpone(peer, read(op, 1), at(ms)), Postponed::Yes));
+        }
+        assert_eq!(links.next_postponed(peer, at(1_000)), None);
+        let late = at(1_001);
+        assert_eq!(links.next_postponed(peer, late), Some(Resumed::TooLate(OpId(1))));
+        assert_eq!(links.next_postponed(peer, late), None, "the other one may wait");
+        drain(&outgoing);
+        assert_eq!(links.next_postponed(peer, late), Some(Resumed::Read(read(2, 1))));
+    }
+
+    fn outcome(bytes: usize) -> Envelope {
+        let reply = UpdateReply::Value(Some(Bytes::from(vec![7; bytes])));
+        let outcome = Outcome::Updated(reply, Answered::default());
+        envelope(Message::ForwardReply(ForwardReply { op: OpId(1), outcome }))
+    }
+
+    /// Updates that give back what was there, GETSET and GETDEL of long values, closed the connection.
+    #[test]
+    fn long_outcomes_of_forwarded_commands_leave_room_for_what_nodes_say_of_themselves() {
+        let (mut links, peer, outgoing) = linked();
+        let length = filled(&mut links, peer, &outgoing, &outcome(100_000));
+        assert!(
+            (QUEUE_BYTES_MAX / 2..=QUEUE_BYTES_MAX / 4 * 3).contains(&length),
+            "{length}"
+        );
+        for _ in 0..100 {
+            let unknown = envelope(Message::ForwardReply(without_answer(OpId(1))));
+            assert!(
+                links.send(&[peer], &unknown).is_empty(),
+                "this one is in doubt, the others are not"
+            );
+        }
+        assert!(!outgoing.closed.get());
     }
 }
