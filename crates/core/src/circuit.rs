@@ -245,9 +245,11 @@ impl Circuits {
     }
 
     /// The peer refused what an operation asked: it answers, but that says nothing of how soon it reads.
-    pub fn on_refused(&mut self, node: NodeId, op: OpId, now: Time) {
+    pub fn on_refused(&mut self, node: NodeId, op: OpId, attempt: u16, now: Time) {
         if let Some(circuit) = self.circuits.get_mut(&node) {
-            circuit.in_flight.retain(|read| read.0 != op);
+            circuit
+                .in_flight
+                .retain(|read| read.0 != op || (attempt != 0 && read.1 != attempt));
             circuit.answered_at = now;
         }
     }

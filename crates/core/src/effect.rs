@@ -45,6 +45,8 @@ pub enum Input {
         node: NodeId,
         /// The operation.
         op: OpId,
+        /// Which of its reads or writes; 0 if they have no numbers.
+        attempt: u16,
     },
     /// A peer's read is not answered, because too much waits for that peer already.
     Unanswered {
@@ -52,6 +54,8 @@ pub enum Input {
         node: NodeId,
         /// Its operation.
         op: OpId,
+        /// Which of its reads.
+        attempt: u16,
     },
     /// The store's health has changed.
     StoreHealth(StoreHealth),

@@ -15,8 +15,8 @@ pub enum Event {
     Wrote(NodeId, u16, WriteResult),
     /// The local replica made the changes asked for; they are not durable yet.
     Changed(Vec<(RecordKey, Changed)>),
-    /// A node did nothing with what it was asked.
-    Refused(NodeId, Refusal),
+    /// A node did nothing with what it was asked: which node, which of the operation's reads or writes (0: not told), why.
+    Refused(NodeId, u16, Refusal),
     /// A home ran a forwarded command.
     Forwarded(NodeId, Outcome),
     /// A connection was lost.

@@ -149,6 +149,28 @@ impl Message {
             | Self::Reaping(_) => None,
         }
     }
+
+    /// Which of the operation's reads or writes it belongs to; 0 if they have no numbers.
+    #[must_use]
+    pub fn attempt(&self) -> u16 {
+        match self {
+            Self::Read(read) => read.attempt,
+            Self::ReadReply(reply) => reply.attempt,
+            Self::Write(write) => write.attempt,
+            Self::WriteReply(reply) => reply.attempt,
+            Self::Refused(refused) => refused.attempt,
+            Self::Forward(_)
+            | Self::ForwardReply(_)
+            | Self::Boot(_)
+            | Self::BootReply(_)
+            | Self::Pull(_)
+            | Self::PullReply(_)
+            | Self::Pulse
+            | Self::Gossip(_)
+            | Self::Entropy(_)
+            | Self::Reaping(_) => 0,
+        }
+    }
 }
 
 /// What a read asks for.
@@ -300,6 +322,9 @@ pub struct ForwardReply {
 pub struct Refused {
     /// The operation that asked, if it waits.
     pub op: Option<OpId>,
+    /// Which of its reads or writes, so that a late refusal of a read is not taken for one of the write that followed; 0 where
+    /// there is one alone.
+    pub attempt: u16,
     /// Why.
     pub reason: Refusal,
 }

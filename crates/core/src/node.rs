@@ -145,8 +145,8 @@ impl Node {
             Input::Message { from, envelope } => self.on_message(from, envelope),
             Input::Stored { token, reply } => self.on_stored(token, reply),
             Input::Peer { node, up } => self.on_peer(node, up),
-            Input::Unsent { node, op } => self.on_refused(node, op, Refusal::Busy),
-            Input::Unanswered { node, op } => self.site.refuse(node, Some(op), Refusal::Busy),
+            Input::Unsent { node, op, attempt } => self.on_refused(node, op, attempt, Refusal::Busy),
+            Input::Unanswered { node, op, attempt } => self.site.refuse(node, Some(op), attempt, Refusal::Busy),
             Input::StoreHealth(health) => self.on_health(health),
             Input::Control { work, change } => self.site.background.change(work, change),
             Input::Tick => {}
@@ -387,7 +387,7 @@ impl Node {
                 Local::Begin(origin, command, deadline, place) => self.begin(origin, command, deadline, place),
                 Local::HandOver(Origin::Forwarder(node, op), _, _) => {
                     self.admission.leave_forwarded();
-                    self.site.refuse(node, Some(op), Refusal::CannotMint);
+                    self.site.refuse(node, Some(op), 0, Refusal::CannotMint);
                 }
                 Local::HandOver(origin, command, deadline) => self.begin(origin, command, deadline, Place::Anywhere),
                 Local::Event(op, event) => self.hand(op, event),

@@ -545,9 +545,9 @@ impl Site {
     }
 
     /// Says that nothing was done with a message.
-    pub fn refuse(&mut self, to: NodeId, op: Option<OpId>, reason: Refusal) {
+    pub fn refuse(&mut self, to: NodeId, op: Option<OpId>, attempt: u16, reason: Refusal) {
         self.stats.refusals += 1;
-        self.send(&[to], Message::Refused(Refused { op, reason }));
+        self.send(&[to], Message::Refused(Refused { op, attempt, reason }));
     }
 
     /// Asks the store for something; the token names the answer.

@@ -100,8 +100,8 @@ impl Forward {
                 Progress::Done
             }
             // A new boot of the home speaks, or a repeat came late: an earlier copy may have run.
-            Event::Refused(from, Refusal::StaleSession) if from == self.at => self.on_lost(site),
-            Event::Refused(from, reason) if from == self.at => {
+            Event::Refused(from, _, Refusal::StaleSession) if from == self.at => self.on_lost(site),
+            Event::Refused(from, _, reason) if from == self.at => {
                 if !self.asks_stand_in {
                     self.refusals.push(reason);
                 }

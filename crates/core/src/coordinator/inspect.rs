@@ -47,7 +47,7 @@ impl Inspect {
     pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
         match event {
             Event::Read(from, _, answer) => self.note(from, Some(answer)),
-            Event::Refused(from, _) | Event::PeerDown(from) => self.note(from, None),
+            Event::Refused(from, ..) | Event::PeerDown(from) => self.note(from, None),
             Event::Deadline => return self.finish(site),
             Event::Wrote(..)
             | Event::Changed(_)

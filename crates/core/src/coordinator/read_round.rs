@@ -133,7 +133,8 @@ impl ReadRound {
     pub fn on(&mut self, event: Event, site: &mut Site) -> RoundState {
         match event {
             Event::Read(from, attempt, answer) if attempt == self.attempt => self.on_answer(from, answer, site),
-            Event::Refused(from, reason) => self.on_refused(from, reason, site),
+            Event::Refused(_, attempt, _) if attempt != 0 && attempt != self.attempt => {}
+            Event::Refused(from, _, reason) => self.on_refused(from, reason, site),
             Event::PeerDown(node) => self.on_failed(node, site),
             Event::Hedge => self.hedge(site),
             // A write-back has its round's number: an operation of several rounds must not count a late answer.

@@ -128,8 +128,10 @@ impl Spread {
     pub fn on(&mut self, event: Event, site: &mut Site) -> SpreadState {
         match event {
             Event::Wrote(from, attempt, result) if attempt == self.attempt => self.on_wrote(from, &result, site),
-            Event::Refused(from, Refusal::StaleSession) => self.on_stale_session(from, site),
-            Event::Refused(from, _) | Event::PeerDown(from) => self.lose(from, site),
+            // Of the operation's read, or of a write before this one: it says nothing of this one.
+            Event::Refused(_, attempt, _) if attempt != 0 && attempt != self.attempt => {}
+            Event::Refused(from, _, Refusal::StaleSession) => self.on_stale_session(from, site),
+            Event::Refused(from, ..) | Event::PeerDown(from) => self.lose(from, site),
             Event::Deadline => return SpreadState::Failed(self.deadline()),
             Event::Wrote(..)
             | Event::Read(..)

@@ -40,11 +40,12 @@ impl Node {
                 self.site.notice(Notice::RingConflict { node: from });
             }
             if let Some(op) = message.awaited_op() {
-                self.site.refuse(from, op, Refusal::WrongEpoch);
+                self.site.refuse(from, op, message.attempt(), Refusal::WrongEpoch);
             } else if let Message::Refused(refused) = message
                 && let Some(op) = refused.op
             {
-                self.site.notify(op, Event::Refused(from, Refusal::WrongEpoch));
+                self.site
+                    .notify(op, Event::Refused(from, refused.attempt, Refusal::WrongEpoch));
             }
             return;
         }
@@ -56,7 +57,7 @@ impl Node {
         self.gossip.on_direct(from, self.site.now.time);
         if message.is_for_introduced() && !self.site.peers.is_introduced(from) {
             if let Some(op) = message.awaited_op() {
-                self.site.refuse(from, op, Refusal::Stranger);
+                self.site.refuse(from, op, message.attempt(), Refusal::Stranger);
             }
             return;
         }
@@ -89,7 +90,7 @@ impl Node {
             Message::ForwardReply(reply) => self.site.notify(reply.op, Event::Forwarded(from, reply.outcome)),
             Message::Refused(refused) => {
                 if let Some(op) = refused.op {
-                    self.on_refused(from, op, refused.reason);
+                    self.on_refused(from, op, refused.attempt, refused.reason);
                 }
             }
             Message::Boot(boot) => {
@@ -148,12 +149,12 @@ impl Node {
     }
 
     /// Nothing was done with what an operation has asked of a peer.
-    pub(super) fn on_refused(&mut self, from: NodeId, op: OpId, reason: Refusal) {
+    pub(super) fn on_refused(&mut self, from: NodeId, op: OpId, attempt: u16, reason: Refusal) {
         if !self.hints.on_refused(from, op, &mut self.site) {
-            self.site.circuits.on_refused(from, op, self.site.now.time);
+            self.site.circuits.on_refused(from, op, attempt, self.site.now.time);
             self.rebuild.on_refused(from, op);
             self.entropy.on_refused(from, op, &mut self.site);
-            self.site.notify(op, Event::Refused(from, reason));
+            self.site.notify(op, Event::Refused(from, attempt, reason));
         }
     }
 
@@ -186,7 +187,7 @@ impl Node {
             .find(|session| session.0 == self.site.id)
             .map_or(0, |session| session.1);
         if !self.site.peers.accepts(token) {
-            self.site.refuse(from, write.op, Refusal::StaleSession);
+            self.site.refuse(from, write.op, write.attempt, Refusal::StaleSession);
             return;
         }
         if let Some(home) = write.stand_in_for {
@@ -197,12 +198,12 @@ impl Node {
             {
                 self.hints.keep(from, home, write, &mut self.site);
             } else {
-                self.site.refuse(from, write.op, Refusal::NotHome);
+                self.site.refuse(from, write.op, write.attempt, Refusal::NotHome);
             }
             return;
         }
         if !write.records.iter().all(|record| self.site.is_home(&record.0)) {
-            self.site.refuse(from, write.op, Refusal::NotHome);
+            self.site.refuse(from, write.op, write.attempt, Refusal::NotHome);
             return;
         }
         let asker = write.op.map(|op| Asker {
@@ -219,11 +220,11 @@ impl Node {
             return;
         }
         if !self.site.peers.accepts(forward.session) {
-            self.site.refuse(from, Some(forward.op), Refusal::StaleSession);
+            self.site.refuse(from, Some(forward.op), 0, Refusal::StaleSession);
             return;
         }
         if !self.site.peers.is_introduced(from) {
-            self.site.refuse(from, Some(forward.op), Refusal::Stranger);
+            self.site.refuse(from, Some(forward.op), 0, Refusal::Stranger);
             return;
         }
         let place = if forward.stand_in { Place::StandIn } else { Place::Here };
@@ -234,7 +235,7 @@ impl Node {
         };
         let reason = reason.or_else(|| (!self.admission.enter_forwarded()).then_some(Refusal::Busy));
         if let Some(reason) = reason {
-            self.site.refuse(from, Some(forward.op), reason);
+            self.site.refuse(from, Some(forward.op), 0, reason);
             return;
         }
         let deadline_ms = u64::from(forward.deadline_ms.min(TIMEOUT_MS_MAX));

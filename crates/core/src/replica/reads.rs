@@ -233,9 +233,9 @@ impl Replica {
         let Asker { node, op, attempt } = job.asker;
         if job.failed || (site.out_of_service && !active(Mutant::ReadUndurable)) {
             if node == site.id {
-                site.notify(op, Event::Refused(node, Refusal::CannotMint));
+                site.notify(op, Event::Refused(node, attempt, Refusal::CannotMint));
             } else {
-                site.refuse(node, Some(op), Refusal::CannotMint);
+                site.refuse(node, Some(op), attempt, Refusal::CannotMint);
             }
             return;
         }

@@ -328,7 +328,11 @@ fn message() -> impl Strategy<Value = Message> {
             })
         ),
         (op(), outcome()).prop_map(|(op, outcome)| Message::ForwardReply(ForwardReply { op, outcome })),
-        (prop::option::of(op()), reason).prop_map(|(op, reason)| Message::Refused(Refused { op, reason })),
+        (prop::option::of(op()), any::<u16>(), reason).prop_map(|(op, attempt, reason)| Message::Refused(Refused {
+            op,
+            attempt,
+            reason
+        })),
         (any::<(u64, u64, Vec<u64>, bool, bool, bool)>(), generations()).prop_map(
             |((incarnation, nonce, lineage, settled, asks, must_learn), reaped)| Message::Boot(Boot {
                 incarnation,

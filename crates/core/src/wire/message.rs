@@ -95,6 +95,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
         }),
         v1::Body::Refused(refused) => Message::Refused(Refused {
             op: refused.op.map(OpId),
+            attempt: attempt(refused.attempt)?,
             reason: unpack_refusal(refused.reason_code).ok_or(WireError::Malformed)?,
         }),
         v1::Body::Boot(boot) => Message::Boot(Boot {
@@ -166,6 +167,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
         Message::ForwardReply(reply) => v1::Body::ForwardReply(Box::new(outcome::pack(reply)?)),
         Message::Refused(refused) => v1::Body::Refused(v1::Refused {
             op: refused.op.map(|op| op.0),
+            attempt: u32::from(refused.attempt),
             reason_code: pack_refusal(refused.reason),
         }),
         Message::Boot(boot) => v1::Body::Boot(v1::Boot {

@@ -328,6 +328,8 @@ pub(super) struct Refused {
     pub(super) op: Option<u64>,
     #[prost(uint32, tag = "2")]
     pub(super) reason_code: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) attempt: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

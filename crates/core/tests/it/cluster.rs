@@ -88,7 +88,8 @@ pub struct Cluster {
     now: Now,
     next_request: u64,
     outcomes: BTreeMap<RequestId, Outcome>,
-    wire: VecDeque<(NodeId, NodeId, Envelope)>,
+    /// What is on its way: from whom, to whom.
+    pub wire: VecDeque<(NodeId, NodeId, Envelope)>,
 }
 
 impl Cluster {

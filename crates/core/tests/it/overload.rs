@@ -1,13 +1,17 @@
 //! Overload and slow nodes: who waits, who is turned away, and who is avoided.
 
+use bytes::Bytes;
 use torc_core::admission::AdmissionLimits;
-use torc_core::command::Options;
+use torc_core::command::{Command, Options, UpdateKey};
 use torc_core::effect::Input;
-use torc_core::id::NodeId;
+use torc_core::id::{NodeId, OpId};
+use torc_core::keyspace::{Update, UpdateReply};
+use torc_core::message::Message;
 use torc_core::outcome::{Cause, Certainty, Outcome};
+use torc_core::quorum::QuorumSize;
 use torc_core::storage::StoreHealth;
 
-use crate::cluster::{Cluster, DEFAULT, get, put};
+use crate::cluster::{Cluster, DEFAULT, REDIS, get, put, target};
 
 const SLOW: StoreHealth = StoreHealth {
     full: false,
@@ -193,4 +197,51 @@ fn a_peer_that_answers_no_reads_is_avoided_and_comes_back_by_a_probe() {
     let held_back = cluster.nodes[&node].hedging().held_back;
     cluster.get(node, DEFAULT, "k");
     assert_eq!(cluster.nodes[&node].hedging().held_back, held_back, "it is asked again");
+}
+
+/// An update at all homes, up to where its writes are on their way: the other home that is asked last, the operation, and
+/// the numbers of its read and of its write.
+fn update_that_writes(cluster: &mut Cluster) -> (NodeId, torc_core::id::RequestId, NodeId, OpId, [u16; 2]) {
+    let (homes, _) = cluster.preference_list(REDIS, "k");
+    let node = homes[0];
+    let update = Command::Update(UpdateKey {
+        target: target(REDIS, "k"),
+        update: Update::Append(Bytes::from_static(b"x")),
+        options: Options {
+            write: Some(QuorumSize::All),
+            ..Options::default()
+        },
+    });
+    let request = cluster.begin(node, update);
+    let mut read_attempt = 0;
+    loop {
+        for (from, to, envelope) in &cluster.wire {
+            match &envelope.message {
+                Message::Read(read) if *from == node => read_attempt = read.attempt,
+                Message::Write(write) if *from == node => {
+                    let op = write.op.expect("somebody waits");
+                    return (node, request, *to, op, [read_attempt, write.attempt]);
+                }
+                _ => {}
+            }
+        }
+        let (from, to, envelope) = cluster.wire.pop_front().expect("the update goes on");
+        cluster.step(to, Input::Message { from, envelope });
+    }
+}
+
+/// A home that refused the read late, for a long queue, was taken to have refused the write that followed.
+#[test]
+fn the_refusal_of_a_read_is_not_taken_for_one_of_the_write_that_follows() {
+    for is_of_the_read in [true, false] {
+        let mut cluster = Cluster::new(3);
+        let (at, request, node, op, [read, write]) = update_that_writes(&mut cluster);
+        assert!(read != 0 && write != 0 && read != write);
+        let attempt = if is_of_the_read { read } else { write };
+        cluster.step(at, Input::Unsent { node, op, attempt });
+        cluster.run_for_ms(100);
+        let outcome = cluster.outcome(request).expect("answered");
+        let is_done = matches!(outcome, Outcome::Updated(UpdateReply::Integer(1), _));
+        assert_eq!(is_done, is_of_the_read, "{outcome:?}");
+    }
 }

@@ -153,7 +153,11 @@ impl Engine {
         match self.links.postpone(from, envelope, self.now.time) {
             Postponed::No(envelope) => self.step(Input::Message { from, envelope }),
             Postponed::Yes => {}
-            Postponed::Full(op) => self.step(Input::Unanswered { node: from, op }),
+            Postponed::Full(op, attempt) => self.step(Input::Unanswered {
+                node: from,
+                op,
+                attempt,
+            }),
         }
     }
 
@@ -163,7 +167,11 @@ impl Engine {
         while let Some(resumed) = self.links.next_postponed(from, self.now.time) {
             self.step(match resumed {
                 Resumed::Read(envelope) => Input::Message { from, envelope },
-                Resumed::TooLate(op) => Input::Unanswered { node: from, op },
+                Resumed::TooLate(op, attempt) => Input::Unanswered {
+                    node: from,
+                    op,
+                    attempt,
+                },
             });
         }
     }
@@ -314,7 +322,11 @@ impl Engine {
     fn send(&mut self, to: &[NodeId], envelope: &Envelope) {
         for node in self.links.send(to, envelope) {
             if let Message::ReadReply(reply) = &envelope.message {
-                self.unsent.push_back(Input::Unanswered { node, op: reply.op });
+                self.unsent.push_back(Input::Unanswered {
+                    node,
+                    op: reply.op,
+                    attempt: reply.attempt,
+                });
             } else if let Message::ForwardReply(reply) = &envelope.message {
                 // Short, and so taken whatever waits.
                 let unknown = Envelope {
@@ -324,7 +336,8 @@ impl Engine {
                 let refused = self.links.send(&[node], &unknown);
                 debug_assert!(refused.is_empty(), "a short outcome is always queued");
             } else if let Some(Some(op)) = envelope.message.awaited_op() {
-                self.unsent.push_back(Input::Unsent { node, op });
+                let attempt = envelope.message.attempt();
+                self.unsent.push_back(Input::Unsent { node, op, attempt });
             }
         }
     }

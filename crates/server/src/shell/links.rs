@@ -309,7 +309,7 @@ impl Links {
         }
         if postponed.len() >= POSTPONED_MAX {
             stats.refused += 1;
-            return Postponed::Full(read.op);
+            return Postponed::Full(read.op, read.attempt);
         }
         stats.postponed += 1;
         postponed.push_back((now, envelope));
@@ -325,10 +325,10 @@ impl Links {
         if since.ms_until(now) > POSTPONED_MS_MAX
             && let Message::Read(read) = &oldest.message
         {
-            let op = read.op;
+            let late = Resumed::TooLate(read.op, read.attempt);
             postponed.pop_front();
             link.stats.refused += 1;
-            return Some(Resumed::TooLate(op));
+            return Some(late);
         }
         if is_crowded(outgoing, self.queue_bytes_max) {
             return None;
@@ -367,8 +367,8 @@ pub enum Postponed {
     No(Envelope),
     /// It is kept.
     Yes,
-    /// Too many wait already: the operation that asked is to be refused.
-    Full(OpId),
+    /// Too many wait already: the operation that asked, and which of its reads it was, are to be refused.
+    Full(OpId, u16),
 }
 
 /// A read that has waited.
@@ -376,8 +376,8 @@ pub enum Postponed {
 pub enum Resumed {
     /// It may be answered now.
     Read(Envelope),
-    /// It has waited so long that the operation that asked is to be refused.
-    TooLate(OpId),
+    /// It has waited so long that the operation that asked, and which of its reads it was, are to be refused.
+    TooLate(OpId, u16),
 }
 
 /// How long a queue may be, this message included; `None`: it is small or sent one at a time, and queued whatever waits.
@@ -578,7 +578,7 @@ mod tests {
         }
         assert!(matches!(
             links.postpone(peer, read(7, 1), Time(0)),
-            Postponed::Full(OpId(7))
+            Postponed::Full(OpId(7), 0)
         ));
     }
 
@@ -593,7 +593,7 @@ mod tests {
         }
         assert_eq!(links.next_postponed(peer, at(1_000)), None);
         let late = at(1_001);
-        assert_eq!(links.next_postponed(peer, late), Some(Resumed::TooLate(OpId(1))));
+        assert_eq!(links.next_postponed(peer, late), Some(Resumed::TooLate(OpId(1), 0)));
         assert_eq!(links.next_postponed(peer, late), None, "the other one may wait");
         drain(&outgoing);
         assert_eq!(links.next_postponed(peer, late), Some(Resumed::Read(read(2, 1))));

@@ -120,8 +120,8 @@ fn digest_of_input(input: &Input) -> u64 {
         }
         Input::Stored { token, .. } => 3 ^ (token.0 << 8),
         Input::Peer { node, up } => 4 ^ (u64::from(node.0) << 8) ^ (u64::from(*up) << 50),
-        Input::Unsent { node, op } => 8 ^ (u64::from(node.0) << 8) ^ op.0.rotate_left(32),
-        Input::Unanswered { node, op } => 9 ^ (u64::from(node.0) << 8) ^ op.0.rotate_left(32),
+        Input::Unsent { node, op, .. } => 8 ^ (u64::from(node.0) << 8) ^ op.0.rotate_left(32),
+        Input::Unanswered { node, op, .. } => 9 ^ (u64::from(node.0) << 8) ^ op.0.rotate_left(32),
         Input::StoreHealth(health) => 5 ^ (u64::from(health.full) << 8) ^ (u64::from(health.slow) << 9),
         Input::Control { work, change } => 7 ^ ((*work as u64) << 8) ^ (u64::from(change.run_now) << 16),
         Input::Tick => 6,
