@@ -103,6 +103,27 @@ impl Ttl {
         let at = Wall(now.0.saturating_add(after_ms));
         Self::Counted { after_ms, at }
     }
+
+    /// The same with its moment fixed: `Never`, `At` or `Counted`. What is fixed stays as it is, wherever it is run next.
+    #[must_use]
+    pub fn fixed(self, bucket_seconds: Option<u64>, now: Wall) -> Self {
+        match self {
+            Self::AfterMs(ms) => Self::counted(ms, now),
+            Self::BucketDefault => {
+                bucket_seconds.map_or(Self::Never, |seconds| Self::counted(seconds.saturating_mul(1_000), now))
+            }
+            Self::Never | Self::At(_) | Self::Counted { .. } => self,
+        }
+    }
+
+    /// The moment, if it is fixed and there is one.
+    #[must_use]
+    pub fn moment(self) -> Option<Wall> {
+        match self {
+            Self::At(at) | Self::Counted { at, .. } => Some(at),
+            Self::Never | Self::AfterMs(_) | Self::BucketDefault => None,
+        }
+    }
 }
 
 /// What a put writes.

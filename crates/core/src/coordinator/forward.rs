@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::command::{Command, PutAction, Ttl};
+use crate::command::{Command, PutAction};
 use crate::coordinator::put::{self, is_idempotent, may_be_signed_by_stand_in};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::{Event, Meta, Place, Progress};
@@ -304,10 +304,5 @@ fn fix_expiry(command: &mut Command, site: &Site) {
     let PutAction::Value(_, ttl) = &mut put.action else {
         return;
     };
-    let after = |ms: u64| Ttl::counted(ms, site.now.wall);
-    *ttl = match *ttl {
-        Ttl::AfterMs(ms) => after(ms),
-        Ttl::BucketDefault => bucket_ttl.map_or(Ttl::Never, |seconds| after(seconds.saturating_mul(1_000))),
-        Ttl::Never | Ttl::At(_) | Ttl::Counted { .. } => *ttl,
-    };
+    *ttl = ttl.fixed(bucket_ttl, site.now.wall);
 }

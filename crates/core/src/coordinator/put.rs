@@ -106,7 +106,7 @@ impl Put {
         }
     }
 
-    fn prepare(meta: Meta, command: command::Put, place: Place, site: &mut Site) -> Result<Self, Failure> {
+    fn prepare(meta: Meta, mut command: command::Put, place: Place, site: &mut Site) -> Result<Self, Failure> {
         let plan = plan_of(&command, site)?;
         check(&command, &plan.bucket)?;
         let need = plan.write_need(&command.options, site)?;
@@ -115,12 +115,20 @@ impl Put {
             Place::StandIn => home_to_stand_in_for(&plan.homes, site),
             Place::Here | Place::Anywhere => None,
         };
-        let expires_at = expires_at(&command.action, &plan.bucket, site);
+        // Fixed here and in what another home is handed: what is signed there ends at the same moment, and a repeat of a
+        // request id is told by what was asked for.
+        let expires_at = match &mut command.action {
+            PutAction::Value(_, ttl) => {
+                *ttl = ttl.fixed(plan.bucket.ttl_seconds, site.now.wall);
+                ttl.moment()
+            }
+            PutAction::Delete | PutAction::ClearPartition => None,
+        };
         let floor = match &command.context {
             PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
             PutContext::Seen(ClientContext::Dots(_)) | PutContext::Blind | PutContext::ReadFirst => Hlc::ZERO,
         };
-        let body = body_hash(&command, &plan.bucket);
+        let body = body_hash(&command);
         let stage = Stage::Signing;
         let (base, attempt, signed) = (None, 0, Signed::Nothing);
         Ok(Self {
@@ -324,12 +332,9 @@ impl Put {
 
     /// This node's copy can't be read, and so nothing was signed on it: another home has one that can (RULINGS 15).
     fn hand_over(&mut self, site: &mut Site) -> Progress {
-        let mut command = self.command.clone();
-        if let PutAction::Value(_, ttl) = &mut command.action {
-            *ttl = self.expires_at.map_or(Ttl::Never, Ttl::At);
-        }
+        let command = Command::Put(self.command.clone());
         let is_first = self.attempt == 1;
-        if is_first && site.hand_over(self.meta.origin, Command::Put(command), self.meta.deadline) {
+        if is_first && site.hand_over(self.meta.origin, command, self.meta.deadline) {
             return Progress::Done;
         }
         self.fail(unreadable().cause, site)
@@ -455,23 +460,9 @@ pub fn check(command: &command::Put, bucket: &Bucket) -> Result<(), Failure> {
     }
 }
 
-/// When what is written expires.
-#[must_use]
-pub fn expires_at(action: &PutAction, bucket: &Bucket, site: &Site) -> Option<Wall> {
-    let PutAction::Value(_, ttl) = action else { return None };
-    match ttl {
-        Ttl::Never => None,
-        Ttl::At(at) | Ttl::Counted { at, .. } => Some(*at),
-        Ttl::AfterMs(ms) => Some(Wall(site.now.wall.0.saturating_add(*ms))),
-        Ttl::BucketDefault => bucket
-            .ttl_seconds
-            .map(|seconds| Wall(site.now.wall.0.saturating_add(seconds.saturating_mul(1_000)))),
-    }
-}
-
 /// What a repeated request id must repeat: the action, the value, the context, and the expiry as it was asked for: a time
-/// to live that is counted from now ends later when it is asked for again, and is the same.
-fn body_hash(command: &command::Put, bucket: &Bucket) -> u64 {
+/// to live that is counted from now ends later when it is asked for again, and is the same. The command's is fixed.
+fn body_hash(command: &command::Put) -> u64 {
     if command.request.is_none() {
         return 0;
     }
@@ -483,13 +474,10 @@ fn body_hash(command: &command::Put, bucket: &Bucket) -> u64 {
                 bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
                 bytes.extend_from_slice(part);
             }
-            let default_ms = bucket.ttl_seconds.map(|seconds| seconds.saturating_mul(1_000));
             let (code, ms) = match *ttl {
                 Ttl::At(at) => (2, at.0),
                 Ttl::AfterMs(ms) | Ttl::Counted { after_ms: ms, .. } => (1, ms),
-                // A forward says it in one of the other forms.
-                Ttl::BucketDefault => default_ms.map_or((0, 0), |ms| (1, ms)),
-                Ttl::Never => (0, 0),
+                Ttl::BucketDefault | Ttl::Never => (0, 0),
             };
             bytes.push(code);
             bytes.extend_from_slice(&ms.to_le_bytes());

@@ -5,7 +5,7 @@ use crate::bucket::{Bucket, Conflict};
 use crate::causality::{ClientContext, Payload};
 use crate::change::{Put as SignedPut, PutKind};
 use crate::command::{self, PutAction, PutContext};
-use crate::coordinator::put::{check, expires_at};
+use crate::coordinator::put::check;
 use crate::coordinator::{Event, Origin, Progress};
 use crate::id::RequestId;
 use crate::message::WriteResult;
@@ -67,16 +67,19 @@ pub fn plain(command: &command::Put, bucket: &Bucket, site: &Site) -> Option<Sig
         PutContext::Seen(ClientContext::Clock(hlc)) => *hlc,
         PutContext::Seen(ClientContext::Dots(_)) | PutContext::ReadFirst => return None,
     };
-    let payload = match &command.action {
-        PutAction::Value(value, _) => Payload::Value(value.clone()),
-        PutAction::Delete => Payload::Tombstone,
+    let (payload, expires_at) = match &command.action {
+        PutAction::Value(value, ttl) => {
+            let ttl = ttl.fixed(bucket.ttl_seconds, site.now.wall);
+            (Payload::Value(value.clone()), ttl.moment())
+        }
+        PutAction::Delete => (Payload::Tombstone, None),
         PutAction::ClearPartition => return None,
     };
     let is_plain = bucket.conflict == Conflict::Lww && command.request.is_none() && check(command, bucket).is_ok();
     is_plain.then(|| SignedPut {
         base: None,
         payload,
-        expires_at: expires_at(&command.action, bucket, site),
+        expires_at,
         kind: PutKind::Lww {
             floor,
             is_head: command.target.sort.is_empty(),

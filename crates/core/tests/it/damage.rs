@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::{Clear, Command, Options, UpdateKey};
+use torc_core::causality::Value;
+use torc_core::command::{Clear, Command, Options, PutAction, Ttl, UpdateKey};
 use torc_core::effect::Input;
-use torc_core::id::NodeId;
+use torc_core::id::{ClientRequestId, NodeId};
 use torc_core::key::RecordKey;
 use torc_core::keyspace::{Update, UpdateReply};
 use torc_core::outcome::Outcome;
@@ -311,6 +312,33 @@ fn a_put_at_a_home_whose_copy_is_damaged_is_signed_by_another_home() {
         assert_ne!(found.siblings[0].dot.actor.node, home, "signed elsewhere");
         assert!(cluster.disks[&home].damaged.is_empty(), "and mended meanwhile");
     }
+}
+
+/// What was handed over said when it expires, and no more what had been asked for: a true repeat was told that its request
+/// id had been used for something else.
+#[test]
+fn a_put_that_was_handed_over_is_known_again_by_its_request_id() {
+    let mut cluster = Cluster::new(3);
+    let [home, other, _] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.put(other, DEFAULT, "k", "old", None);
+    cluster.run_for_ms(100);
+    damage(&mut cluster, home, "k");
+    let mut ask = |node| {
+        let Command::Put(mut put) = put(DEFAULT, "k", "new", None, Options::default()) else {
+            unreachable!()
+        };
+        put.action = PutAction::Value(Value::plain(Bytes::from_static(b"new")), Ttl::AfterMs(60_000));
+        put.request = ClientRequestId::parse("order-1");
+        let outcome = cluster.ask(node, Command::Put(put));
+        cluster.run_for_ms(3_000);
+        let Outcome::Written(written) = outcome else {
+            panic!("{outcome:?}")
+        };
+        written.context
+    };
+    let first = ask(home);
+    assert_eq!(ask(other), first);
+    assert_eq!(ask(home), first);
 }
 
 #[test]
