@@ -165,7 +165,19 @@ fn clear_outcome(outcomes: Vec<Outcome>) -> Outcome {
                 let fewer = least.is_none_or(|known| written.answered.answered < known.answered);
                 least = if fewer { Some(written.answered) } else { least };
             }
-            other => unreachable!("a put is written or fails: {other:?}"),
+            // Of a peer that ran something else than a put, if anything: who knows what.
+            Outcome::Found(_)
+            | Outcome::View(..)
+            | Outcome::Updated(..)
+            | Outcome::Listed(_)
+            | Outcome::Keys(_)
+            | Outcome::Count(_)
+            | Outcome::Batch(_)
+            | Outcome::Inspected(_) => {
+                certainty = Certainty::Unknown;
+                let cause = Cause::Unavailable("a peer answered a put with something else".into());
+                failed = failed.or(Some(Failure { cause, certainty }));
+            }
         }
     }
     match failed {
@@ -196,5 +208,15 @@ mod tests {
         assert_eq!(certainty(vec![refused(), refused()]), Certainty::NotApplied);
         assert_eq!(certainty(vec![refused(), written.clone()]), Certainty::Unknown);
         assert_eq!(certainty(vec![written, refused()]), Certainty::Unknown);
+    }
+
+    /// It panicked at what a peer had sent.
+    #[test]
+    fn a_partition_answered_with_something_else_is_not_known_to_be_cleared() {
+        let strange = Outcome::Updated(crate::keyspace::UpdateReply::Done, Answered::default());
+        match clear_outcome(vec![strange]) {
+            Outcome::Failed(failure) => assert_eq!(failure.certainty, Certainty::Unknown),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -73,11 +73,7 @@ pub(super) fn unpack(packet: v1::Packet) -> Result<Frame, WireError> {
             attempt: attempt(write.attempt)?,
             sessions: lists::sessions(&write.session_list)?,
             stand_in_for: write.stand_in_for.map(NodeId),
-            space: if write.needs_space {
-                Space::Needed
-            } else {
-                Space::NotNeeded
-            },
+            space: Space::of_write(write.frees_space),
             records: lists::records(&write.record_list)?,
         }),
         v1::Body::WriteReply(reply) => Message::WriteReply(unpack_write_reply(reply)?),
@@ -159,7 +155,7 @@ fn pack_message(message: &Message) -> Result<v1::Body, EncodeError> {
             attempt: u32::from(write.attempt),
             session_list: lists::push_sessions(&write.sessions),
             stand_in_for: write.stand_in_for.map(|home| home.0),
-            needs_space: write.space == Space::Needed,
+            frees_space: write.space == Space::NotNeeded,
             record_list: lists::push_records(&write.records),
         }),
         Message::WriteReply(reply) => v1::Body::WriteReply(pack_write_reply(reply)),

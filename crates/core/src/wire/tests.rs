@@ -88,7 +88,7 @@ fn frames_have_these_bytes_for_ever() {
             message: Message::Write(write),
             ..pulse()
         })),
-        "740000007d09543701080111080706050403020119181716151413121120ac02292827262524232221625109090000000000000010011a0c07000000080000000000000022361100000000030000000100000000000000056b00011d0000000101000000000000000000000000000000000000000000000093b6ca89"
+        "76000000d850167c01080111080706050403020119181716151413121120ac02292827262524232221625309090000000000000010011a0c07000000080000000000000022361100000000030000000100000000000000056b00011d0000000101000000000000000000000000000000000000000000000093b6ca893001"
     );
     let mut out = BytesMut::new();
     encode_hello_frame(&hello(), &mut out).expect("short");
@@ -97,6 +97,19 @@ fn frames_have_these_bytes_for_ever() {
         FrameDecoder::before_hello().next_frame(&mut out),
         Ok(Some(Frame::Hello(hello())))
     );
+}
+
+/// A write of which nobody says that it may fill a full disk was taken by one.
+#[test]
+fn a_write_that_says_nothing_of_space_needs_it() {
+    let mut packet = super::message::pack(&pulse()).expect("may be sent");
+    packet.body = Some(v1::Body::Write(v1::Write::default()));
+    let mut bytes = BytesMut::new();
+    packet.encode(&mut bytes).expect("room");
+    let Ok(Message::Write(write)) = decode(bytes.freeze()).map(|envelope| envelope.message) else {
+        panic!("a write")
+    };
+    assert_eq!(write.space, Space::Needed);
 }
 
 #[test]

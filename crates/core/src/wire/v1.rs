@@ -132,8 +132,9 @@ pub(super) struct Write {
     pub(super) record_list: Bytes,
     #[prost(fixed32, optional, tag = "5")]
     pub(super) stand_in_for: Option<u32>,
+    /// It frees space, or makes copies equal: taken by a full disk, which refuses what does not say so.
     #[prost(bool, tag = "6")]
-    pub(super) needs_space: bool,
+    pub(super) frees_space: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
