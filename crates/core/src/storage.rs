@@ -53,6 +53,8 @@ pub enum StoreOp {
         records_max: u32,
         /// Stop after this many payload bytes (at least one record is given).
         bytes_max: usize,
+        /// It is one of many, and nobody waits for it alone: it may take long, and must not hold up anything else.
+        may_wait: bool,
     },
     /// Write all or nothing. `Synced`: answered once durable. `Buffered`: answered once applied. Commits are applied and
     /// become durable in the order in which they were asked for.

@@ -1,5 +1,5 @@
 //! The thread that performs long scans, so that they do not hold up the node thread. Short ones, inside one partition,
-//! are cheaper on the spot than two thread hops.
+//! are cheaper on the spot than two thread hops, unless there are many of them at a time.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -160,6 +160,7 @@ impl Store {
                 class,
                 records_max,
                 bytes_max,
+                may_wait,
             } => match class {
                 StorageClass::Memory => Some(StoreReply::Page(self.memory.scan(&range, records_max, bytes_max))),
                 StorageClass::Disk => {
@@ -168,7 +169,7 @@ impl Store {
                         records_max,
                         bytes_max,
                     };
-                    self.submit_scan(token, scan)
+                    self.submit_scan(token, scan, may_wait)
                 }
             },
             StoreOp::Commit { writes, durability } => {
@@ -257,12 +258,12 @@ impl Store {
         &self.shared.faults
     }
 
-    fn submit_scan(&mut self, token: Token, scan: Scan) -> Option<StoreReply> {
+    fn submit_scan(&mut self, token: Token, scan: Scan, may_wait: bool) -> Option<StoreReply> {
         let failed = StoreReply::Failed(StoreError::OutOfService);
         if self.shared.is_out_of_service() {
             return Some(failed);
         }
-        if let Some(page) = scan.on_the_spot(&self.engine, &self.shared) {
+        if !may_wait && let Some(page) = scan.on_the_spot(&self.engine, &self.shared) {
             return Some(page.map_or_else(StoreReply::Failed, StoreReply::Page));
         }
         self.submit_read(token, Job::Scan(scan))

@@ -1,6 +1,8 @@
 //! Several commands at once: items on one key run in order, each after the one before has its outcome; items on
 //! different keys overlap. No atomicity is promised and none implied.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::causality::ClientContext;
@@ -12,6 +14,9 @@ use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
 use crate::site::Site;
 use crate::time::Hlc;
 
+/// Partitions that are cleared at one time: the first clear of each reads its records, at every home.
+const CLEARS_MAX: usize = 8;
+
 /// A batch in flight.
 #[derive(Debug)]
 pub struct Batch {
@@ -19,6 +24,8 @@ pub struct Batch {
     waiting: Vec<Option<Command>>,
     /// For each item, the next one on the same key.
     next_on_key: Vec<Option<usize>>,
+    /// First items on their keys that wait for room.
+    later: VecDeque<usize>,
     outcomes: Vec<Option<Outcome>>,
     left: usize,
     is_clear: bool,
@@ -64,16 +71,26 @@ impl Batch {
 
     /// An item is done, or time is up.
     pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
+        let is_late = matches!(event, Event::Deadline);
         if let Event::Child(index, outcome) = event
             && self.outcomes.get(index).is_some_and(Option::is_none)
         {
             self.outcomes[index] = Some(outcome);
             self.left -= 1;
-            if let Some(next) = self.next_on_key[index] {
+            if let Some(next) = self.next_on_key[index].or_else(|| self.later.pop_front()) {
                 self.begin(next, site);
             }
         }
-        // Every item has the batch's deadline and answers by itself; the batch only gathers.
+        // What waits for room is not begun any more.
+        if is_late {
+            while let Some(index) = self.later.pop_front() {
+                let (needed, answered, n) = (1, 0, 1);
+                let cause = Cause::Deadline { needed, answered, n };
+                self.outcomes[index] = Some(Outcome::Failed(Failure::refused(cause)));
+                self.left -= 1;
+            }
+        }
+        // Every other item has the batch's deadline and answers by itself; the batch only gathers.
         if self.left == 0 {
             self.finish(site)
         } else {
@@ -85,7 +102,7 @@ impl Batch {
         let count = commands.len();
         let mut last_on_key: FastMap<(BucketId, Bytes), usize> = FastMap::default();
         let mut next_on_key = vec![None; count];
-        let mut first = Vec::with_capacity(count);
+        let mut first = VecDeque::with_capacity(count);
         for (index, item) in commands.iter().enumerate() {
             let key = item
                 .key()
@@ -93,7 +110,7 @@ impl Batch {
                 .map(|(key, bucket)| (bucket, key.clone()));
             match key.and_then(|key| last_on_key.insert(key, index)) {
                 Some(before) => next_on_key[before] = Some(index),
-                None => first.push(index),
+                None => first.push_back(index),
             }
         }
         let waiting = commands.into_iter().map(Some).collect();
@@ -101,11 +118,14 @@ impl Batch {
             meta,
             waiting,
             next_on_key,
+            later: first,
             outcomes: vec![None; count],
             left: count,
             is_clear,
         };
-        for index in first {
+        let at_once = if is_clear { CLEARS_MAX } else { count };
+        for _ in 0..at_once {
+            let Some(index) = batch.later.pop_front() else { break };
             batch.begin(index, site);
         }
         if batch.left == 0 {

@@ -76,6 +76,7 @@ impl Answers {
             class: group.class,
             records_max: LISTED_RECORDS_MAX,
             bytes_max: LISTED_BYTES_MAX,
+            may_wait: false,
         });
         self.reading.insert(token, Asked { node, op, entries });
     }

@@ -124,6 +124,7 @@ impl Node {
                     class,
                     records_max,
                     bytes_max,
+                    may_wait: false,
                 });
                 self.pulls.insert(token, (from, pull.op, bucket));
             }

@@ -126,6 +126,7 @@ impl Home {
                     class,
                     records_max: 1,
                     bytes_max: 1,
+                    may_wait: false,
                 });
                 let looking = Looking {
                     check: self.next,

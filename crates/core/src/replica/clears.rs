@@ -169,6 +169,7 @@ impl Replica {
             range,
             records_max: RANGE_RECORDS_MAX,
             bytes_max: PAGE_BYTES_MAX,
+            may_wait: true,
         });
         self.awaited.insert(token, Awaited::Survey(place));
     }

@@ -92,6 +92,7 @@ impl Replica {
                     class,
                     records_max,
                     bytes_max,
+                    may_wait: false,
                 });
                 self.awaited.insert(token, Awaited::ReadPage(id));
             }

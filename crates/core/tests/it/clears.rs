@@ -106,3 +106,15 @@ fn a_clear_that_cannot_ask_a_quorum_was_not_applied() {
     cluster.mend();
     assert_eq!(values(&mut cluster, node, "k"), ["v"]);
 }
+
+/// The first clear reads every partition at every home: all at once, nothing else was done meanwhile.
+#[test]
+fn a_clear_takes_a_few_partitions_at_a_time() {
+    let mut cluster = Cluster::new(3);
+    let node = cluster.names[0];
+    let (bucket, options) = (REDIS, STRICT);
+    let id = cluster.begin(node, Command::Clear(Clear { bucket, options }));
+    assert_eq!(cluster.reads_on_the_wire(), 8 * 2);
+    cluster.run_for_ms(1_000);
+    assert!(matches!(cluster.outcome(id), Some(Outcome::Written(_))));
+}

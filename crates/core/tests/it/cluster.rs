@@ -253,6 +253,12 @@ impl Cluster {
         self.outcomes.contains_key(&id)
     }
 
+    /// Reads that nobody has heard yet.
+    pub fn reads_on_the_wire(&self) -> usize {
+        let is_read = |envelope: &Envelope| matches!(envelope.message, Message::Read(_));
+        self.wire.iter().filter(|(.., envelope)| is_read(envelope)).count()
+    }
+
     /// As [`Self::ask`], with the records that the node's disk holds at hand.
     pub fn ask_at_hand(&mut self, node: NodeId, command: Command) -> Option<Outcome> {
         self.next_request += 1;

@@ -151,6 +151,7 @@ impl Disk {
                 class,
                 records_max,
                 bytes_max,
+                may_wait: _,
             } => match self.scan(range, *class, *records_max, *bytes_max) {
                 Ok(page) => StoreReply::Page(page),
                 Err(error) => StoreReply::Failed(error),

@@ -222,6 +222,7 @@ fn a_flipped_byte_in_a_table_makes_records_unknown_and_leaves_the_others() {
         class: torc_core::bucket::StorageClass::Disk,
         records_max: u32::MAX,
         bytes_max: usize::MAX,
+        may_wait: false,
     };
     assert_eq!(
         tested.ask(scan),

@@ -108,6 +108,11 @@ impl Tested {
         token
     }
 
+    /// True if the store answered as it was asked.
+    pub fn is_answered_on_the_spot(&self, token: Token) -> bool {
+        self.answered.contains_key(&token)
+    }
+
     /// The answer to `token`.
     pub fn wait(&mut self, token: Token) -> StoreReply {
         let until = Instant::now() + PATIENCE;
@@ -170,6 +175,7 @@ impl Tested {
             class: StorageClass::Disk,
             records_max,
             bytes_max,
+            may_wait: false,
         });
         match reply {
             StoreReply::Page(page) => page,

@@ -187,6 +187,7 @@ fn memory_buckets_are_scanned_as_well_and_keep_nothing() {
         class: StorageClass::Memory,
         records_max: 60,
         bytes_max: 1 << 20,
+        may_wait: false,
     };
     let StoreReply::Page(page) = tested.ask(scan) else {
         panic!("a page")
@@ -352,6 +353,7 @@ fn a_store_out_of_service_refuses_everything() {
         class: StorageClass::Disk,
         records_max: 1,
         bytes_max: 1,
+        may_wait: false,
     };
     assert_eq!(tested.ask(scan), failed);
     assert_eq!(tested.store.stop(Some(marker()), b""), Err(StoreError::OutOfService));
@@ -359,6 +361,30 @@ fn a_store_out_of_service_refuses_everything() {
     let mut tested = open(dir.path());
     assert_eq!(tested.boot.marker, None, "a store that failed has not ended cleanly");
     assert_eq!(tested.get(&key(1)), Ok(Some(b"v".to_vec())));
+}
+
+/// Of a scan that may wait, nothing is read by whoever asks for it.
+#[test]
+fn a_scan_that_may_wait_is_left_to_the_reader() {
+    let dir = directory();
+    let mut tested = open(dir.path());
+    let name = RecordKey::new(PartitionId(3), BucketId(2), 5, b"k", b"");
+    assert_eq!(tested.put(&name, b"v"), StoreReply::Done);
+    for may_wait in [false, true] {
+        let token = tested.submit(StoreOp::Scan {
+            range: Range {
+                bucket: BucketId(2),
+                start: name.to_bytes(),
+                end: torc_core::key::after_prefix(name.group()),
+            },
+            class: StorageClass::Disk,
+            records_max: 10,
+            bytes_max: 1 << 20,
+            may_wait,
+        });
+        assert_eq!(tested.is_answered_on_the_spot(token), !may_wait);
+        assert!(matches!(tested.wait(token), StoreReply::Page(page) if page.records.len() == 1));
+    }
 }
 
 /// Few sort keys are read on the spot, many by the reader; both give the same page.
