@@ -33,6 +33,24 @@ pub struct Range {
     pub end: Option<Bytes>,
 }
 
+impl Range {
+    /// The first and the last partition that it touches: that which it begins in, and the last whose head it goes beyond.
+    /// `None` if there is none between.
+    #[must_use]
+    pub fn partitions(&self) -> Option<(PartitionId, PartitionId)> {
+        let first = u16::from_be_bytes(*self.start.first_chunk()?);
+        let last = match &self.end {
+            None => u16::MAX,
+            Some(end) => {
+                let last = u16::from_be_bytes(*end.first_chunk()?);
+                let has_head = RecordKey::partition_head(PartitionId(last), self.bucket).as_bytes() < &end[..];
+                if has_head { last } else { last.checked_sub(1)? }
+            }
+        };
+        (first <= last).then_some((PartitionId(first), PartitionId(last)))
+    }
+}
+
 /// A store effect. Each is answered once, by `Input::Stored` with its token.
 #[derive(Clone, PartialEq, Debug)]
 pub enum StoreOp {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::causality::{LwwRecord, Record};
-use crate::entropy::tree::end_of_bucket;
 use crate::id::{BucketId, NodeId, PartitionId};
 use crate::key::RecordKey;
 use crate::message::{ReadAnswer, ReadWant};
@@ -53,8 +52,7 @@ impl Merged {
 #[derive(Debug)]
 pub struct Places {
     first: PartitionId,
-    /// The name at which the last one ends.
-    end: Option<Bytes>,
+    last: PartitionId,
     bucket: BucketId,
 }
 
@@ -65,14 +63,13 @@ impl Places {
         match want {
             ReadWant::Records(keys) => {
                 let key = keys.first()?;
-                let (first, bucket) = (key.partition(), key.bucket());
-                let end = Some(end_of_bucket(first, bucket));
-                Some(Self { first, end, bucket })
+                let (first, last, bucket) = (key.partition(), key.partition(), key.bucket());
+                Some(Self { first, last, bucket })
             }
             ReadWant::Range { range, .. } => {
-                let first = PartitionId(u16::from_be_bytes(*range.start.first_chunk()?));
-                let (end, bucket) = (range.end.clone(), range.bucket);
-                Some(Self { first, end, bucket })
+                let (first, last) = range.partitions()?;
+                let bucket = range.bucket;
+                Some(Self { first, last, bucket })
             }
         }
     }
@@ -80,7 +77,9 @@ impl Places {
     /// What clears them, as records to send.
     #[must_use]
     pub fn clears(&self, answers: &[(NodeId, ReadAnswer)]) -> Records {
-        let is_asked = |place: &&(PartitionId, BucketId, Hlc)| place.0 >= self.first && place.1 == self.bucket;
+        let is_asked = |clear: &&(PartitionId, BucketId, Hlc)| {
+            (self.first..=self.last).contains(&clear.0) && clear.1 == self.bucket
+        };
         let mut highest: BTreeMap<PartitionId, Hlc> = BTreeMap::new();
         for clear in answers.iter().flat_map(|(_, answer)| &answer.cleared).filter(is_asked) {
             let at = highest.entry(clear.0).or_default();
@@ -94,7 +93,6 @@ impl Places {
             let key = RecordKey::partition_head(partition, self.bucket);
             (key, Arc::new(Record::Lww(record)))
         };
-        let is_within = |head: &(RecordKey, _)| self.end.as_ref().is_none_or(|end| head.0.as_bytes() < &end[..]);
-        highest.into_iter().map(head).filter(is_within).collect()
+        highest.into_iter().map(head).collect()
     }
 }

@@ -284,6 +284,7 @@ impl ReadRound {
     /// Sends the homes that answered what they lack; nobody waits for it.
     pub fn repair(&self, site: &mut Site) {
         let merged = self.merge(&self.answers);
+        let clears = self.clears();
         for (node, answer) in self.answers.iter().filter(|(node, _)| !self.tally.is_stand_in(*node)) {
             let mendable = answer.damaged.iter().filter(|key| self.may_mend(key));
             // No other home has anything: an empty record ends the damage, or the key could never be read at all homes.
@@ -298,7 +299,7 @@ impl ReadRound {
                 .filter(|record| !answer.damaged.contains(&record.0) || self.may_mend(&record.0))
                 .cloned()
                 .chain(empty)
-                .chain(self.clears().into_iter().filter(|clear| !holds(answer, clear)))
+                .chain(clears.iter().filter(|clear| !holds(answer, clear)).cloned())
                 .collect();
             let lacking = if active(Mutant::ExpiredResurrected) {
                 lacking

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! unknown ──asked for──▶ counting ──last page──▶ known ──a record is written──▶ known
-//!    ▲──── a damaged record: its clock is unknown ────┘
+//!    ▲────────────────────────┘ a record was damaged: its clock is unknown; or the store failed
 //! ```
 
 use std::collections::BTreeMap;
@@ -82,9 +82,12 @@ impl Cleared {
         self.clear_of(key).map_or(0, |clear| clear.commit)
     }
 
-    /// All clears of a bucket, by partition.
-    pub fn of_bucket(&self, bucket: BucketId) -> impl Iterator<Item = (PartitionId, Hlc, CommitId)> + '_ {
-        let of_bucket = self.clears.iter().filter(move |entry| entry.0.1 == bucket);
+    /// The clears of the partitions that a range touches, in their order.
+    pub fn of_range(&self, range: &Range) -> impl Iterator<Item = (PartitionId, Hlc, CommitId)> + '_ {
+        let bucket = range.bucket;
+        let touched = range.partitions().into_iter();
+        let clears = touched.flat_map(move |(first, last)| self.clears.range((first, bucket)..=(last, bucket)));
+        let of_bucket = clears.filter(move |entry| entry.0.1 == bucket);
         of_bucket.map(|(place, clear)| (place.0, clear.at, clear.commit))
     }
 
@@ -246,4 +249,38 @@ pub(super) fn above_clear(mut change: Change, cleared_at: Hlc) -> Change {
         *floor = (*floor).max(cleared_at);
     }
     change
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// After a FLUSHDB every read of a range carried the clears of all partitions.
+    #[test]
+    fn a_range_is_told_what_clears_its_own_partitions() {
+        let bucket = BucketId(2);
+        let places =
+            (0..16).flat_map(|partition| [(partition, BucketId(1)), (partition, bucket), (partition, BucketId(3))]);
+        let heads: Vec<_> = places
+            .map(|(partition, bucket)| RecordKey::partition_head(PartitionId(partition), bucket))
+            .map(|head| (head, Hlc(5)))
+            .collect();
+        let cleared = Cleared::new(&heads);
+        let told = |start: Bytes, end: Option<Bytes>| {
+            let range = Range { bucket, start, end };
+            let clears = cleared.of_range(&range);
+            clears.map(|(partition, ..)| partition.0).collect::<Vec<u16>>()
+        };
+        let start_of = |partition| RecordKey::range_start(PartitionId(partition), bucket);
+        let end_of = |partition| Some(end_of_bucket(PartitionId(partition), bucket));
+        assert_eq!(told(start_of(3), end_of(3)), [3]);
+        let within = RecordKey::new(PartitionId(3), bucket, 9, b"k", b"");
+        assert_eq!(told(within.to_bytes(), end_of(5)), [3, 4, 5]);
+        assert_eq!(told(start_of(3), Some(start_of(5))), [3, 4], "it ends before the head");
+        assert_eq!(told(start_of(14), None), [14, 15]);
+        assert!(told(start_of(4), Some(start_of(3))).is_empty());
+        assert!(told(Bytes::new(), None).is_empty(), "no name is so short");
+    }
 }

@@ -81,7 +81,7 @@ impl Replica {
                 let class = class_of(range.bucket, site);
                 job.answer.rebuilding = self.rebuilding.contains(&range.bucket);
                 job.awaited = 1;
-                let clears: Vec<_> = self.cleared.of_bucket(range.bucket).collect();
+                let clears: Vec<_> = self.cleared.of_range(&range).collect();
                 for (partition, at, commit) in clears {
                     job.answer.cleared.push((partition, range.bucket, at));
                     self.wait_if_unanswered(id, &mut job, commit);
