@@ -113,10 +113,13 @@ impl Damage {
         self.records.contains_key(key)
     }
 
-    /// True if a record whose name begins so is damaged.
+    /// True if a record of the same partition key is damaged.
     #[must_use]
-    pub fn is_known_under(&self, prefix: &[u8]) -> bool {
-        self.records.keys().any(|key| key.as_bytes().starts_with(prefix))
+    pub fn is_known_under(&self, key: &RecordKey) -> bool {
+        // Names are in the order of their bytes, and that without a sort key is the first.
+        let group = key.with_sort_key(&[]);
+        let first = self.records.range(&group..).next();
+        first.is_some_and(|(found, _)| found.as_bytes().starts_with(group.as_bytes()))
     }
 
     /// How many damaged records are known now.
@@ -159,6 +162,26 @@ mod tests {
         damage.on_mended(&key(1), Mended::Readable, Time(0));
         assert!(damage.is_empty());
         assert!(damage.note(&key(1)), "damaged again");
+    }
+
+    #[test]
+    fn damage_of_one_partition_key_is_not_that_of_its_neighbours() {
+        let mut damage = Damage::default();
+        damage.note(&key(1));
+        damage.note(&key(3));
+        damage.note(&key(2).with_sort_key(b"field"));
+        assert!(damage.is_known_under(&key(2)), "the head of what is damaged");
+        assert!(
+            damage.is_known_under(&key(2).with_sort_key(b"zzz")),
+            "another field of it"
+        );
+        damage.on_mended(&key(2).with_sort_key(b"field"), Mended::Readable, Time(0));
+        assert!(!damage.is_known_under(&key(2)));
+        assert!(!damage.is_known_under(&key(4)), "nothing comes after it");
+        assert!(
+            damage.is_known_under(&key(3).with_sort_key(b"field")),
+            "its head is damaged"
+        );
     }
 
     #[test]

@@ -233,9 +233,10 @@ impl Node {
             }
             Command::Update(update) => {
                 let plan = validate::plan(&update.target, site).ok()?;
+                let is_able = plan.homes.iter().any(|home| home.node == site.id) && site.is_able_to_sign(command);
                 let can_run = |node: NodeId, is_slow_enough: bool| {
                     if node == site.id {
-                        site.can_mint(command) || (is_slow_enough && site.can_sign(command, &plan.homes))
+                        is_able && (!site.health.slow || (is_slow_enough && site.is_fast_enough(&plan.homes)))
                     } else {
                         site.peers.is_up(node) && (is_slow_enough || !site.circuits.says_slow(node))
                     }

@@ -241,9 +241,15 @@ impl Site {
     /// a write is refused only if too few can take it (RULINGS 15).
     #[must_use]
     pub fn can_sign(&self, command: &Command, homes: &[Home]) -> bool {
+        self.is_able_to_sign(command) && self.is_fast_enough(homes)
+    }
+
+    /// True unless this node's syncs are slow, and another of these homes is known to be better.
+    #[must_use]
+    pub fn is_fast_enough(&self, homes: &[Home]) -> bool {
         let is_better =
             |home: &Home| home.node != self.id && self.peers.is_up(home.node) && !self.circuits.says_slow(home.node);
-        self.can_mint(command) || (self.is_merely_slow(command) && !homes.iter().any(is_better))
+        !self.health.slow || !homes.iter().any(is_better)
     }
 
     /// True if nothing but slow syncs keeps this node from signing.
@@ -252,7 +258,9 @@ impl Site {
         self.health.slow && self.is_able_to_sign(command)
     }
 
-    fn is_able_to_sign(&self, command: &Command) -> bool {
+    /// True if this node may sign what the command writes, be its syncs slow or not.
+    #[must_use]
+    pub fn is_able_to_sign(&self, command: &Command) -> bool {
         let has_room = !self.health.full || command.frees_space();
         has_room && !self.out_of_service && !self.is_unsettled && self.clock_sound && !self.is_unreadable_here(command)
     }
@@ -286,7 +294,11 @@ impl Site {
         let key = self.record_key(bucket, &target.key, &target.sort);
         // An update writes a head and fields together.
         let is_update = matches!(command, Command::Update(_));
-        self.damage.is_known(&key) || (is_update && self.damage.is_known_under(key.group()))
+        if is_update {
+            self.damage.is_known_under(&key)
+        } else {
+            self.damage.is_known(&key)
+        }
     }
 
     /// True if this node's copy of a record is the only one there is.
