@@ -72,6 +72,8 @@ pub(super) struct Home {
     saving: BTreeMap<Token, Check>,
     /// Who is to hear, once a generation is durable, that nothing is kept.
     clearing: BTreeMap<Token, (NodeId, OpId)>,
+    /// Places whose generation is not known to be durable, with the last attempt to make it so.
+    unsaved: BTreeMap<Place, Token>,
     pins: BTreeMap<Place, Pin>,
     next: u64,
 }
@@ -162,6 +164,10 @@ impl Home {
         copies: &impl Copies,
         site: &mut Site,
     ) -> Result<Option<(NodeId, ReapTalk)>, StoreReply> {
+        if reply == StoreReply::Done {
+            // Facts become durable in order: the last speaks for those before it.
+            self.unsaved.retain(|_, last| *last != token);
+        }
         if let Some((asker, op)) = self.clearing.remove(&token) {
             let is_clear = reply == StoreReply::Done;
             let life = site.minter.settled_life();
@@ -217,6 +223,7 @@ impl Home {
             ..own
         };
         let token = site.keep_generation(partition, bucket, pinned);
+        self.unsaved.insert(check.place, token);
         self.saving.insert(token, check);
         None
     }
@@ -248,7 +255,7 @@ impl Home {
         site: &mut Site,
     ) -> Option<ReapTalk> {
         let own = site.generation(place.0, place.1);
-        if own.pinned >= generation {
+        if own.pinned >= generation && !self.unsaved.contains_key(&place) {
             let life = site.minter.settled_life();
             return Some(ReapTalk::Clear {
                 op,
@@ -257,10 +264,11 @@ impl Home {
             });
         }
         let promised = Generation {
-            pinned: generation,
+            pinned: generation.max(own.pinned),
             ..own
         };
         let token = site.keep_generation(place.0, place.1, promised);
+        self.unsaved.insert(place, token);
         self.clearing.insert(token, (asker, op));
         None
     }
@@ -346,5 +354,43 @@ pub(super) fn decides_alone(goal: Goal) -> bool {
     match goal {
         Goal::Reap => active(Mutant::ExpiryDecidedLocally),
         Goal::Fold => active(Mutant::FoldAlone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effect;
+    use crate::reaping::tests::{NoCopies, alone};
+
+    fn tokens(site: &mut Site) -> Vec<Token> {
+        let effects = std::iter::from_fn(|| site.out.pop());
+        let token = |effect| match effect {
+            Effect::Store { token, .. } => Some(token),
+            _ => None,
+        };
+        effects.filter_map(token).collect()
+    }
+
+    /// The second was told at once what was being made durable for the first: after a power loss that disk knew of nothing.
+    #[test]
+    fn nothing_is_said_to_be_clear_before_the_generation_is_durable_whoever_asked_for_it() {
+        let mut site = alone();
+        let mut home = Home::default();
+        let place = (PartitionId(3), BucketId(1));
+        let (first, second) = ((NodeId(8), OpId(1)), (NodeId(9), OpId(2)));
+        for (asker, op) in [first, second] {
+            assert_eq!(home.on_clear(asker, op, place, 5, &mut site), None);
+        }
+        let tokens = tokens(&mut site);
+        assert_eq!(tokens.len(), 2);
+        for (token, (asker, op)) in tokens.into_iter().zip([first, second]) {
+            let answer = home.on_stored(token, StoreReply::Done, &NoCopies, &mut site);
+            let is_clear =
+                |talk: &ReapTalk| matches!(talk, ReapTalk::Clear { op: of, is_clear: true, .. } if *of == op);
+            assert!(matches!(answer, Ok(Some((to, talk))) if to == asker && is_clear(&talk)));
+        }
+        let known = home.on_clear(NodeId(8), OpId(3), place, 5, &mut site);
+        assert!(matches!(known, Some(ReapTalk::Clear { is_clear: true, .. })));
     }
 }

@@ -6,7 +6,7 @@
 //!   ▲ a home was away, or holds something else: dropped, and found again by the next walk
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smallvec::SmallVec;
 
@@ -90,7 +90,7 @@ pub(super) type Questions = Vec<(NodeId, ReapTalk)>;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lead {
-    batches: Vec<Batch>,
+    batches: VecDeque<Batch>,
     next_op: u64,
     /// What nodes last said of their lives: it spares questions, and decides nothing.
     lives: BTreeMap<NodeId, Life>,
@@ -100,7 +100,7 @@ pub(super) struct Lead {
 impl Lead {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            batches: Vec::new(),
+            batches: VecDeque::new(),
             next_op: Random::new(seed).next_u64(),
             lives: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -127,7 +127,7 @@ impl Lead {
             .into_iter()
             .map(|found| ((found.key, found.hash), found.idle))
             .unzip();
-        self.batches.push(Batch {
+        self.batches.push_back(Batch {
             op: OpId(0),
             place,
             homes: list.homes.iter().map(|home| home.node).collect(),
@@ -168,10 +168,13 @@ impl Lead {
     pub(super) fn go_on(&mut self, is_paused: bool, site: &Site) -> Questions {
         let now = site.now.time;
         let mut questions = Vec::new();
-        let mut kept = Vec::with_capacity(self.batches.len());
-        for mut batch in std::mem::take(&mut self.batches) {
+        // Each in turn, with all others in sight.
+        for _ in 0..self.batches.len() {
+            let Some(mut batch) = self.batches.pop_front() else {
+                break;
+            };
             if batch.due > now {
-                kept.push(batch);
+                self.batches.push_back(batch);
                 continue;
             }
             let is_kept = match batch.stage {
@@ -195,10 +198,9 @@ impl Lead {
                 Stage::Telling { generation, left } => tell(&mut batch, generation, left, site, &mut questions),
             };
             if is_kept {
-                kept.push(batch);
+                self.batches.push_back(batch);
             }
         }
-        self.batches = kept;
         questions
     }
 
@@ -237,15 +239,22 @@ impl Lead {
         true
     }
 
-    /// Asks those who may keep hints.
-    fn clear(&mut self, batch: &mut Batch, site: &Site, questions: &mut Questions) -> bool {
-        batch.due = site.now.time.plus_ms(CLEAR_RETRY_MS);
-        // One batch of a place at a time has its pins: those of another would take their place.
+    /// One batch of a place at a time has its pins: those of another would take their place, or their generation.
+    fn must_wait(&self, batch: &mut Batch, site: &Site) -> bool {
         let is_pinning = |other: &Batch| {
             other.place == batch.place && matches!(other.stage, Stage::Pinning { .. } | Stage::Telling { .. })
         };
-        if self.batches.iter().any(is_pinning) {
+        let must_wait = self.batches.iter().any(is_pinning);
+        if must_wait {
             batch.due = site.now.time.plus_ms(TELL_MS);
+        }
+        must_wait
+    }
+
+    /// Asks those who may keep hints.
+    fn clear(&mut self, batch: &mut Batch, site: &Site, questions: &mut Questions) -> bool {
+        batch.due = site.now.time.plus_ms(CLEAR_RETRY_MS);
+        if self.must_wait(batch, site) {
             return true;
         }
         if let Some(&away) = batch.keepers.iter().find(|&&node| !site.is_reachable(node)) {
@@ -314,7 +323,7 @@ impl Lead {
         }
         let now = site.now.time;
         if batch.is_refused || batch.differing.len() == batch.entries.len() {
-            self.batches.swap_remove(at);
+            self.batches.remove(at);
             return questions;
         }
         match batch.stage {
@@ -331,7 +340,7 @@ impl Lead {
                 if batch.goal == Goal::Fold {
                     keep_foldable(batch, &self.lives);
                     if batch.entries.is_empty() {
-                        self.batches.swap_remove(at);
+                        self.batches.remove(at);
                         return questions;
                     }
                 }
@@ -344,9 +353,8 @@ impl Lead {
                 };
             }
             Stage::Pinning { generation } => {
-                let mut batch = self.batches.swap_remove(at);
-                if tell(&mut batch, generation, TELLS, site, &mut questions) {
-                    self.batches.push(batch);
+                if !tell(batch, generation, TELLS, site, &mut questions) {
+                    self.batches.remove(at);
                 }
             }
             Stage::Aging | Stage::Clearing | Stage::Telling { .. } => {}
@@ -382,12 +390,14 @@ impl Lead {
         if !batch.waiting.is_empty() || batch.is_refused || batch.stage != Stage::Clearing {
             return questions;
         }
-        let mut batch = self.batches.swap_remove(at);
+        let Some(mut batch) = self.batches.remove(at) else {
+            return questions;
+        };
         for node in &batch.keepers {
             self.blocks.remove(node);
         }
-        if self.pin(&mut batch, site, &mut questions) {
-            self.batches.push(batch);
+        if self.must_wait(&mut batch, site) || self.pin(&mut batch, site, &mut questions) {
+            self.batches.push_back(batch);
         }
         questions
     }
@@ -471,4 +481,70 @@ fn tell(batch: &mut Batch, generation: u64, left: u8, site: &Site, questions: &m
     };
     batch.due = site.now.time.plus_ms(TELL_MS);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{BucketId, PartitionId};
+    use crate::reaping::tests::alone;
+
+    const PLACE: Place = (PartitionId(3), BucketId(1));
+    const KEEPER: NodeId = NodeId(99);
+
+    /// Of which all homes hold the same, and of which only hints may keep something else.
+    fn aged(number: u8, site: &Site, lead: &mut Lead) {
+        let key = RecordKey::new(PLACE.0, PLACE.1, 7, &[number], &[]);
+        let found = Found {
+            key,
+            hash: 0,
+            idle: Vec::new(),
+        };
+        lead.add(PLACE, Goal::Reap, vec![found], site);
+        let batch = lead.batches.back_mut().expect("added");
+        batch.op = OpId(u64::from(number));
+        batch.stage = Stage::Aging;
+    }
+
+    fn pinning(questions: &Questions) -> usize {
+        let is_pinning = |talk: &ReapTalk| matches!(talk, ReapTalk::Ask { generation, .. } if *generation > 0);
+        questions.iter().filter(|(_, talk)| is_pinning(talk)).count()
+    }
+
+    /// Both took the same generation: one took the pin of the other, or was thrown away after three minutes.
+    #[test]
+    fn of_two_batches_of_one_place_that_are_due_one_pins() {
+        let mut site = alone();
+        let mut lead = Lead::new(1);
+        aged(1, &site, &mut lead);
+        aged(2, &site, &mut lead);
+        assert_eq!(pinning(&lead.go_on(false, &site)), 1);
+        assert_eq!(lead.batches.len(), 2, "the other waits");
+        // The first stays without an answer and is dropped: now it is the other's turn.
+        site.now.time = site.now.time.plus_ms(ANSWER_MS);
+        let mut asked = 0;
+        for _ in 0..2 {
+            asked += pinning(&lead.go_on(false, &site));
+            site.now.time = site.now.time.plus_ms(TELL_MS);
+        }
+        assert_eq!(asked, 1);
+    }
+
+    /// The same where both had asked those who keep hints before either pinned.
+    #[test]
+    fn of_two_batches_of_one_place_that_are_cleared_one_pins() {
+        let site = alone();
+        let mut lead = Lead::new(1);
+        for number in [1, 2] {
+            aged(number, &site, &mut lead);
+            let batch = lead.batches.back_mut().expect("added");
+            batch.stage = Stage::Clearing;
+            batch.generation = 1;
+            batch.keepers.push(KEEPER);
+            batch.waiting.push(KEEPER);
+        }
+        let asked = [1, 2].map(|op| pinning(&lead.on_clear(KEEPER, OpId(op), true, None, &site)));
+        assert_eq!(asked, [1, 0]);
+        assert_eq!(lead.batches.len(), 2, "the other waits");
+    }
 }

@@ -286,3 +286,60 @@ fn carry_out_alone(goal: Goal, found: Vec<Found>, copies: &mut impl Copies, site
         Goal::Fold => copies.fold(entries, &Arc::new(lives), site),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::{Bucket, Catalog};
+    use crate::id::{BucketId, PartitionId};
+    use crate::key::RecordKey;
+    use crate::ring::{Member, Ring};
+    use crate::time::{Hlc, HlcClock, Now, Wall};
+
+    /// A node that is its whole cluster.
+    pub(super) fn alone() -> Site {
+        let catalog = Arc::new(Catalog::new(Bucket::initial()));
+        let id = NodeId::of_name("n1");
+        let member = Member {
+            id,
+            name: "n1".into(),
+            dc: "dc1".into(),
+            rack: "r1".into(),
+            capacity: 1,
+        };
+        let ring = Arc::new(Ring::new(vec![member], 16, &catalog));
+        let now = Now {
+            time: Time(1_000_000),
+            wall: Wall(1_700_000_000_000),
+        };
+        Site::new(id, ring, catalog, HlcClock::resume(Hlc::ZERO), 1, now)
+    }
+
+    pub(super) struct NoCopies;
+
+    impl Copies for NoCopies {
+        fn is_rebuilding(&self, _: BucketId) -> bool {
+            false
+        }
+
+        fn is_busy_with(&self, _: &RecordKey) -> bool {
+            false
+        }
+
+        fn is_idle(&self) -> bool {
+            true
+        }
+
+        fn cleared_at(&self, _: &RecordKey) -> Hlc {
+            Hlc::ZERO
+        }
+
+        fn is_clear_of_hints(&self, _: PartitionId, _: u64, _: Time) -> bool {
+            true
+        }
+
+        fn fold(&mut self, _: Vec<(RecordKey, u128)>, _: &Arc<Lives>, _: &mut Site) {}
+
+        fn reap(&mut self, _: Vec<(RecordKey, u128)>, _: &mut Site) {}
+    }
+}
