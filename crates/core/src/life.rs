@@ -4,7 +4,6 @@
 use crate::births::Births;
 use crate::causality::{Context, Dot, Record, Stamp};
 use crate::id::{ActorId, Life, NodeId};
-use crate::mutants::{Mutant, active};
 use crate::storage::CleanMarker;
 use crate::time::{Hlc, HlcClock, Wall};
 
@@ -121,8 +120,8 @@ impl Minter {
         let mine =
             |actor: &ActorId| actor.node == self.node && actor.life == self.life && !self.reaped.contains(actor.birth);
         let continued = match lineage {
-            Lineage::Kept(last) if !active(Mutant::StandInContinuesAnyActor) => last.map(|dot| dot.actor).filter(mine),
-            Lineage::Record | Lineage::Kept(_) => {
+            Lineage::Kept(last) => last.map(|dot| dot.actor).filter(mine),
+            Lineage::Record => {
                 let from_vector = seen.vector().iter().map(|entry| entry.0);
                 from_vector
                     .chain(seen.dots().iter().map(|dot| dot.actor))

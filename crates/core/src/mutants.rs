@@ -64,8 +64,6 @@ pub enum Mutant {
     ExpiryDecidedLocally,
     /// A node on an older disk keeps what the other homes have forgotten.
     NoQuarantine,
-    /// A stand-in continues any actor of its own that it finds in what it keeps.
-    StandInContinuesAnyActor,
     /// What a stand-in has signed counts before it is durable there.
     StandInCountsUndurable,
     /// Pruning drops the entries of live siblings too.
@@ -78,7 +76,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 34] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -109,7 +107,6 @@ impl Mutant {
         Self::ReapWithoutAHome,
         Self::ExpiryDecidedLocally,
         Self::NoQuarantine,
-        Self::StandInContinuesAnyActor,
         Self::StandInCountsUndurable,
         Self::PruneLiveActor,
         Self::PruneInMerge,
