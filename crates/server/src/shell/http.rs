@@ -24,6 +24,8 @@ use super::waiters::Waiter;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// The most time that a client may take to send the body of a request.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+/// The most time that a client may go on sending a body that is refused.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Accepts HTTP clients.
 pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
@@ -89,13 +91,17 @@ async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<
     let length = body.size_hint().exact();
     let reply = match read(body, limit).await {
         Ok(body) => reply(shell, &head, target, body).await,
-        Err(Unread::TooLarge) => {
+        Err(Unread::TooLarge(rest)) => {
             let reply = frontend::too_large(&head.method, target, &shell.catalog, length);
             let mut response = respond(reply);
-            // What the client goes on sending is not read.
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            // A client that asks before it sends has its answer; any other is still sending, and a connection closed over
+            // bytes that nobody has read is reset, which can take the answer with it.
+            if !head.headers.contains_key(header::EXPECT) {
+                tokio::task::spawn_local(tokio::time::timeout(LINGER_TIME_MAX, discard(rest)));
+            }
             return response;
         }
         Err(Unread::Lost(why)) => Problem::bad_request(format!("the body could not be read: {why}")).reply(),
@@ -125,8 +131,14 @@ async fn reply(shell: &Rc<Shell>, head: &http::request::Parts, target: &str, bod
 }
 
 enum Unread {
-    TooLarge,
+    /// With what is left of it.
+    TooLarge(Incoming),
     Lost(String),
+}
+
+/// Reads a body to its end and keeps none of it. While somebody reads, hyper does not close the connection.
+async fn discard(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// The whole body, unless it is longer than `limit`.
@@ -135,7 +147,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
         return Ok(Bytes::new());
     }
     if body.size_hint().lower() > limit as u64 {
-        return Err(Unread::TooLarge);
+        return Err(Unread::TooLarge(body));
     }
     let whole = async {
         let mut first = Bytes::new();
@@ -144,7 +156,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
             let frame = frame.map_err(|error| Unread::Lost(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if first.len() + more.len() + data.len() > limit {
-                return Err(Unread::TooLarge);
+                return Err(Unread::TooLarge(body));
             }
             if first.is_empty() {
                 first = data;

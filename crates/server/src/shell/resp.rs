@@ -27,6 +27,8 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 256 << 10;
 /// Reads and writes of one connection before others have their turn.
 const ROUNDS_MAX: u32 = 32;
+/// The most time that a client may go on sending after its last reply.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Outcomes on their way to a connection's task.
 #[derive(Default)]
@@ -100,8 +102,10 @@ pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
             if let Err(error) = talk.stream.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
-            if let Err(error) = std::future::poll_fn(|context| talk.poll(context)).await {
-                tracing::debug!(client = id, %address, %error, "a client's connection ended");
+            match std::future::poll_fn(|context| talk.poll(context)).await {
+                Ok(()) if talk.connection.is_closing() => talk.linger().await,
+                Ok(()) => {}
+                Err(error) => tracing::debug!(client = id, %address, %error, "a client's connection ended"),
             }
             talk.shell.clients.remove(id);
         });
@@ -156,6 +160,20 @@ impl Talk {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Lets the client have its last reply: a connection closed over bytes that nobody has read is reset, which can take what
+    /// the client has not read yet.
+    async fn linger(&mut self) {
+        let ended = async {
+            self.stream.shutdown().await?;
+            self.input.clear();
+            while self.stream.read_buf(&mut self.input).await? > 0 {
+                self.input.clear();
+            }
+            std::io::Result::Ok(())
+        };
+        drop(tokio::time::timeout(LINGER_TIME_MAX, ended).await);
     }
 
     fn wait(&self, context: &Context<'_>) -> Poll<std::io::Result<()>> {

@@ -49,6 +49,26 @@ fn values_from_nothing_to_the_limit_are_kept_and_one_byte_more_is_refused_by_nam
     assert_eq!(resp.call("PING"), Reply::Simple("PONG".into()));
 }
 
+/// A connection that is closed over bytes that nobody has read is reset, and a client that sends first and reads afterwards
+/// then meets a broken pipe instead of the answer.
+#[test]
+fn a_client_that_sends_on_after_a_refusal_still_gets_the_answer() {
+    let node = &Cluster::of_three()[0];
+    let far_too_much = vec![7; 16 * VALUE_MAX];
+    let answer = node.ask("PUT", "/v1/kv/default/big", &[], &far_too_much);
+    assert_too_large(&answer, "value_too_large", VALUE_MAX, far_too_much.len());
+    let mut resp = node.resp();
+    let told = b"*1\r\n$4\r\nPING\r\n*1\r\n!4\r\n".to_vec();
+    resp.send_raw(&[told, far_too_much].concat())
+        .expect("all of it is taken");
+    assert_eq!(resp.reply().expect("a reply"), Reply::Simple("PONG".into()));
+    let refused = resp.reply().expect("a reply");
+    assert!(
+        matches!(&refused, Reply::Error(text) if text.starts_with("ERR Protocol error")),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn keys_up_to_their_limits_are_kept_and_one_byte_more_is_refused_by_name() {
     let cluster = Cluster::of_three();
