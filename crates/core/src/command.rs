@@ -313,9 +313,16 @@ impl Command {
     /// Leaves less to keep than there was: it passes on a full disk.
     #[must_use]
     pub fn frees_space(&self) -> bool {
+        let frees_as_update = || matches!(self, Self::Update(key) if key.update.frees_space());
+        matches!(self, Self::Put(put) if put.action.frees_space()) || frees_as_update()
+    }
+
+    /// What is signed at one home, and how sure of it the client wants to be; `None` for every other command.
+    #[must_use]
+    pub fn write(&self) -> Option<(&Target, &Options)> {
         match self {
-            Self::Put(put) => put.action.frees_space(),
-            Self::Update(update) => update.update.frees_space(),
+            Self::Put(put) => Some((&put.target, &put.options)),
+            Self::Update(update) => Some((&update.target, &update.options)),
             Self::Get(_)
             | Self::View(_)
             | Self::List(_)
@@ -323,17 +330,24 @@ impl Command {
             | Self::Clear(_)
             | Self::Batch(_)
             | Self::Inspect(_)
-            | Self::Import(_) => false,
+            | Self::Import(_) => None,
         }
     }
 
-    /// Changes data.
+    /// Quorums and deadline; `None` for a batch, whose items have their own.
     #[must_use]
-    pub fn is_write(&self) -> bool {
+    pub fn options(&self) -> Option<&Options> {
         match self {
-            Self::Put(_) | Self::Update(_) | Self::Clear(_) | Self::Import(_) => true,
-            Self::Batch(batch) => batch.commands.iter().any(Self::is_write),
-            Self::Get(_) | Self::View(_) | Self::List(_) | Self::Keys(_) | Self::Inspect(_) => false,
+            Self::Get(get) => Some(&get.options),
+            Self::Put(put) => Some(&put.options),
+            Self::Update(update) => Some(&update.options),
+            Self::View(view) => Some(&view.options),
+            Self::List(list) => Some(&list.options),
+            Self::Keys(keys) => Some(&keys.options),
+            Self::Clear(clear) => Some(&clear.options),
+            Self::Inspect(inspect) => Some(&inspect.options),
+            Self::Import(import) => Some(&import.options),
+            Self::Batch(_) => None,
         }
     }
 }

@@ -221,42 +221,30 @@ impl Node {
     /// run here, to say so.
     fn homes_to_forward_to(&self, command: &Command) -> Option<Vec<crate::quorum::Home>> {
         let site = &self.site;
-        match command {
-            Command::Put(put) => {
-                let homes = crate::coordinator::put::homes_of(put, site)?;
-                if homes.iter().any(|home| home.node == site.id) && site.can_sign(command, homes) {
-                    return None;
-                }
-                crate::coordinator::put::plan_of(put, site)
-                    .ok()
-                    .map(|plan| plan.homes.to_vec())
+        if let Command::Put(put) = command {
+            let homes = crate::coordinator::put::homes_of(put, site)?;
+            if homes.iter().any(|home| home.node == site.id) && site.can_sign(command, homes) {
+                return None;
             }
-            Command::Update(update) => {
-                let plan = validate::plan(&update.target, site).ok()?;
-                let is_able = plan.homes.iter().any(|home| home.node == site.id) && site.is_able_to_sign(command);
-                let can_run = |node: NodeId, is_slow_enough: bool| {
-                    if node == site.id {
-                        is_able && (!site.health.slow || (is_slow_enough && site.is_fast_enough(&plan.homes)))
-                    } else {
-                        site.peers.is_up(node) && (is_slow_enough || !site.circuits.says_slow(node))
-                    }
-                };
-                let mut homes = plan.homes.iter().map(|home| home.node);
-                let first = homes
-                    .clone()
-                    .find(|&node| can_run(node, false))
-                    .or_else(|| homes.find(|&node| can_run(node, true)));
-                (first != Some(site.id)).then(|| plan.homes.to_vec())
-            }
-            Command::Get(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => None,
+            let plan = crate::coordinator::put::plan_of(put, site).ok()?;
+            return Some(plan.homes.to_vec());
         }
+        let (target, _) = command.write()?;
+        let plan = validate::plan(target, site).ok()?;
+        let is_able = plan.homes.iter().any(|home| home.node == site.id) && site.is_able_to_sign(command);
+        let can_run = |node: NodeId, is_slow_enough: bool| {
+            if node == site.id {
+                is_able && (!site.health.slow || (is_slow_enough && site.is_fast_enough(&plan.homes)))
+            } else {
+                site.peers.is_up(node) && (is_slow_enough || !site.circuits.says_slow(node))
+            }
+        };
+        let mut homes = plan.homes.iter().map(|home| home.node);
+        let first = homes
+            .clone()
+            .find(|&node| can_run(node, false))
+            .or_else(|| homes.find(|&node| can_run(node, true)));
+        (first != Some(site.id)).then(|| plan.homes.to_vec())
     }
 
     fn on_stored(&mut self, token: Token, reply: StoreReply) {

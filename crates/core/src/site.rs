@@ -271,18 +271,9 @@ impl Site {
         if self.damage.is_empty() {
             return false;
         }
-        let target = match command {
-            Command::Put(put) if put.action != PutAction::ClearPartition => &put.target,
-            Command::Update(update) => &update.target,
-            Command::Put(_)
-            | Command::Get(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => return false,
+        let is_clear = matches!(command, Command::Put(put) if put.action == PutAction::ClearPartition);
+        let Some((target, _)) = command.write().filter(|_| !is_clear) else {
+            return false;
         };
         let Some(bucket) = self.catalog.bucket(target.bucket) else {
             return false;

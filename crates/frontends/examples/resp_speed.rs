@@ -31,7 +31,7 @@ impl Host for Echo {
     }
 
     fn submit(&mut self, ticket: Ticket, command: Command) {
-        self.waiting.push_back((ticket, command.is_write()));
+        self.waiting.push_back((ticket, command.write().is_some()));
     }
 
     fn catalog(&self) -> &Arc<Catalog> {

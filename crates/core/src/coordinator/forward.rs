@@ -199,18 +199,7 @@ impl Forward {
     }
 
     fn can_retry(&self) -> bool {
-        match &self.command {
-            Command::Put(put) => is_idempotent(put.request.as_ref()),
-            Command::Get(_)
-            | Command::Update(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => false,
-        }
+        matches!(&self.command, Command::Put(put) if is_idempotent(put.request.as_ref()))
     }
 
     /// Every home said no, and said that it did nothing.
@@ -257,18 +246,14 @@ impl Forward {
 /// # Errors
 /// As `validate::plan`, and `BadRequest` for any other command.
 pub fn plan_of(command: &Command, site: &Site) -> Result<Plan, Failure> {
-    match command {
-        Command::Put(put) => put::plan_of(put, site),
-        Command::Update(update) => validate::plan(&update.target, site),
-        Command::Get(_)
-        | Command::View(_)
-        | Command::List(_)
-        | Command::Keys(_)
-        | Command::Clear(_)
-        | Command::Batch(_)
-        | Command::Inspect(_)
-        | Command::Import(_) => Err(Failure::refused(Cause::BadRequest("only writes are forwarded".into()))),
+    if let Command::Put(put) = command {
+        return put::plan_of(put, site);
     }
+    let Some((target, _)) = command.write() else {
+        let cause = Cause::BadRequest("only writes are forwarded".into());
+        return Err(Failure::refused(cause));
+    };
+    validate::plan(target, site)
 }
 
 /// True if nothing was done for want of something that another node may have.
@@ -282,19 +267,10 @@ fn is_for_others(failure: &Failure) -> bool {
 
 /// How many answers the write waits for.
 fn needed(command: &Command, plan: &Plan, site: &Site) -> u8 {
-    let options = match command {
-        Command::Put(put) => &put.options,
-        Command::Update(update) => &update.options,
-        Command::Get(_)
-        | Command::View(_)
-        | Command::List(_)
-        | Command::Keys(_)
-        | Command::Clear(_)
-        | Command::Batch(_)
-        | Command::Inspect(_)
-        | Command::Import(_) => return 1,
-    };
-    plan.write_need(options, site).map_or(1, |need| need.count())
+    let need = command
+        .write()
+        .and_then(|(_, options)| plan.write_need(options, site).ok());
+    need.map_or(1, |need| need.count())
 }
 
 /// The expiry is fixed once, by the node that received the command (RULINGS 7).

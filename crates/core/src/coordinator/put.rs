@@ -375,18 +375,7 @@ fn home_to_stand_in_for(homes: &[Home], site: &Site) -> Option<NodeId> {
 /// `strict` counts homes alone.
 #[must_use]
 pub fn may_be_signed_by_stand_in(command: &Command) -> bool {
-    match command {
-        Command::Put(put) => !put.options.strict && put.action != PutAction::ClearPartition,
-        Command::Update(_)
-        | Command::Get(_)
-        | Command::View(_)
-        | Command::List(_)
-        | Command::Keys(_)
-        | Command::Clear(_)
-        | Command::Batch(_)
-        | Command::Inspect(_)
-        | Command::Import(_) => false,
-    }
+    matches!(command, Command::Put(put) if !put.options.strict && put.action != PutAction::ClearPartition)
 }
 
 /// The homes of a put's key, if it has any: where it may run. Cheaper than a plan, which follows where it does run.

@@ -76,7 +76,7 @@ impl Answers {
             class: group.class,
             records_max: LISTED_RECORDS_MAX,
             bytes_max: LISTED_BYTES_MAX,
-            may_wait: false,
+            may_wait: true,
         });
         self.reading.insert(token, Asked { node, op, entries });
     }

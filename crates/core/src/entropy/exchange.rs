@@ -132,7 +132,7 @@ impl Exchange {
                         class: self.group.class,
                         records_max: LISTED_RECORDS_MAX,
                         bytes_max: LISTED_BYTES_MAX,
-                        may_wait: false,
+                        may_wait: true,
                     });
                     self.listed_at = site.now.time;
                     self.wait(Awaited::OwnPage(token, range), site);

@@ -145,7 +145,7 @@ impl Entropy {
             class: group.class,
             records_max: LISTED_RECORDS_MAX,
             bytes_max: LISTED_BYTES_MAX,
-            may_wait: false,
+            may_wait: true,
         });
         self.counting = Some(token);
     }

@@ -124,7 +124,7 @@ impl Node {
                     class,
                     records_max,
                     bytes_max,
-                    may_wait: false,
+                    may_wait: true,
                 });
                 self.pulls.insert(token, (from, pull.op, bucket));
             }

@@ -24,17 +24,12 @@ impl Node {
             return;
         };
         let deadline = self.deadline_of(&command);
-        let is_begun = match &command {
-            Command::Put(put) => self.site.can_mint(&command) && self.put_alone(id, put, deadline, storage).is_some(),
-            Command::Get(_)
-            | Command::Update(_)
-            | Command::View(_)
-            | Command::List(_)
-            | Command::Keys(_)
-            | Command::Clear(_)
-            | Command::Batch(_)
-            | Command::Inspect(_)
-            | Command::Import(_) => false,
+        let is_begun = if let Command::Put(put) = &command
+            && self.site.can_mint(&command)
+        {
+            self.put_alone(id, put, deadline, storage).is_some()
+        } else {
+            false
         };
         if !is_begun {
             self.begin(Origin::Client(id), command, deadline, Place::Anywhere);
@@ -71,18 +66,7 @@ impl Node {
 
     /// When a client gives its command up.
     pub(super) fn deadline_of(&self, command: &Command) -> Time {
-        let asked = match command {
-            Command::Get(command) => command.options.timeout_ms,
-            Command::Put(command) => command.options.timeout_ms,
-            Command::Update(command) => command.options.timeout_ms,
-            Command::View(command) => command.options.timeout_ms,
-            Command::List(command) => command.options.timeout_ms,
-            Command::Keys(command) => command.options.timeout_ms,
-            Command::Clear(command) => command.options.timeout_ms,
-            Command::Inspect(command) => command.options.timeout_ms,
-            Command::Import(command) => command.options.timeout_ms,
-            Command::Batch(_) => None,
-        };
+        let asked = command.options().and_then(|options| options.timeout_ms);
         let timeout_ms = asked.unwrap_or(TIMEOUT_MS_DEFAULT).min(TIMEOUT_MS_MAX);
         self.site.now.time.plus_ms(u64::from(timeout_ms))
     }

@@ -128,7 +128,7 @@ impl Home {
                     class,
                     records_max: 1,
                     bytes_max: 1,
-                    may_wait: false,
+                    may_wait: true,
                 });
                 let looking = Looking {
                     check: self.next,

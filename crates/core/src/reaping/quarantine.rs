@@ -142,7 +142,7 @@ impl Quarantine {
             class: StorageClass::Disk,
             records_max: PAGE_RECORDS_MAX,
             bytes_max: PAGE_BYTES_MAX,
-            may_wait: false,
+            may_wait: true,
         };
         self.reading = Some(site.ask_store(scan));
         None

@@ -131,7 +131,7 @@ impl Walk {
             class,
             records_max: PAGE_RECORDS_MAX,
             bytes_max: PAGE_BYTES_MAX,
-            may_wait: false,
+            may_wait: true,
         };
         self.reading = Some(site.ask_store(scan));
     }

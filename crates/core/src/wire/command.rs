@@ -43,17 +43,11 @@ const UPDATE_HASH_DEL: u32 = 10;
 
 /// The prost form of a forwarded command.
 pub(super) fn pack(forward: &Forward) -> Result<v1::Forward, EncodeError> {
-    let (target, options, command) = match &forward.command {
-        Command::Put(put) => (&put.target, put.options, v1::Command::Put(pack_put(put))),
-        Command::Update(key) => (&key.target, key.options, v1::Command::Update(pack_update(&key.update))),
-        Command::Get(_)
-        | Command::View(_)
-        | Command::List(_)
-        | Command::Keys(_)
-        | Command::Clear(_)
-        | Command::Batch(_)
-        | Command::Inspect(_)
-        | Command::Import(_) => return Err(EncodeError::NeverForwarded),
+    let (target, options) = forward.command.write().ok_or(EncodeError::NeverForwarded)?;
+    let command = match &forward.command {
+        Command::Put(put) => v1::Command::Put(pack_put(put)),
+        Command::Update(key) => v1::Command::Update(pack_update(&key.update)),
+        _ => return Err(EncodeError::NeverForwarded),
     };
     Ok(v1::Forward {
         op: forward.op.0,
