@@ -31,7 +31,7 @@ pub struct Options {
     /// Units to run instead of all that the expectations name.
     #[arg(long = "unit")]
     units: Vec<String>,
-    /// Do not write docs/redis-suite.md (for servers other than Torc).
+    /// Write neither docs/redis-suite.md nor the tables in docs/redis.md (for servers other than Torc).
     #[arg(long)]
     no_page: bool,
 }
@@ -114,8 +114,11 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     if !options.no_page {
         if *units == all_units {
             std::fs::write(root.join("docs/redis-suite.md"), table::page(&judged, units, &redis))?;
+            let summary = root.join("docs/redis.md");
+            let page = std::fs::read_to_string(&summary)?;
+            std::fs::write(&summary, table::with_summary(&page, &judged, units)?)?;
         } else {
-            println!("docs/redis-suite.md stays as it is: it is written when all units are run");
+            println!("the pages in docs/ stay as they are: they are written when all units are run");
         }
     }
     let count = |wanted: fn(&Judgement) -> bool| judged.iter().filter(|(_, judgement)| wanted(judgement)).count();

@@ -1,6 +1,8 @@
-//! The results as a page for readers: how many tests pass, which can't and why, what is missing.
+//! The results for readers: how many tests pass, which can't and why, what is missing.
 
 use std::fmt::Write;
+
+use anyhow::Context;
 
 use crate::redis_suite::expectations::{Category, Judgement};
 use crate::redis_suite::report::TestResult;
@@ -14,35 +16,12 @@ pub fn page(judged: &[(TestResult, Judgement)], units: &[String], redis: &str) -
          package, fetched when it runs) against a Torc cluster. What can't pass, and why, is kept in\n\
          [redis-suite.toml](../xtask/redis-suite.toml). A test that can't pass says nothing about the commands it uses besides.\n"
     );
-    page.push_str(
-        "| unit | tests | passed | can't | missing | not run by the suite itself |\n|---|---|---|---|---|---|\n",
-    );
-    for unit in units {
-        row(
-            &mut page,
-            &format!("`{unit}`"),
-            judged.iter().filter(|(result, _)| result.unit == *unit),
-        );
-    }
-    row(&mut page, "all", judged.iter());
-    let mut categories: Vec<Category> = judged.iter().filter_map(|(_, judgement)| category(judgement)).collect();
-    categories.sort();
-    categories.dedup();
-    for wanted in categories {
-        let of_category = || {
-            judged
-                .iter()
-                .filter(|(_, judgement)| category(judgement) == Some(wanted))
-        };
-        let _ = write!(
-            page,
-            "\n## {} ({})\n\n{}\n\n",
-            title(wanted),
-            of_category().count(),
-            meaning(wanted)
-        );
+    push_units(&mut page, judged, units);
+    for wanted in categories(judged) {
+        let count = of_category(judged, wanted).count();
+        let _ = write!(page, "\n## {} ({count})\n\n{}\n\n", title(wanted), meaning(wanted));
         page.push_str("| test | unit | reason |\n|---|---|---|\n");
-        for (result, judgement) in of_category() {
+        for (result, judgement) in of_category(judged, wanted) {
             let reason = match judgement {
                 Judgement::Cannot(_, reason) | Judgement::Broken(reason) => reason.as_str(),
                 Judgement::Passed | Judgement::PassedAfterAll | Judgement::NotRun(_) => "",
@@ -57,6 +36,50 @@ pub fn page(judged: &[(TestResult, Judgement)], units: &[String], redis: &str) -
         }
     }
     page
+}
+
+/// A page with its summary replaced: what stands between the two marks.
+///
+/// # Errors
+/// The page has no marks.
+pub fn with_summary(page: &str, judged: &[(TestResult, Judgement)], units: &[String]) -> anyhow::Result<String> {
+    let (before, rest) = page.split_once(BEGIN).context("no mark for the summary's begin")?;
+    let (_, after) = rest.split_once(END).context("no mark for the summary's end")?;
+    let mut summary = String::new();
+    push_units(&mut summary, judged, units);
+    summary.push_str("\n| what can't pass or is missing | tests | why |\n|---|--:|---|\n");
+    for wanted in categories(judged) {
+        let count = of_category(judged, wanted).count();
+        let _ = writeln!(summary, "| {} | {count} | {} |", title(wanted), meaning(wanted));
+    }
+    Ok(format!("{before}{BEGIN}\n{summary}{END}{after}"))
+}
+
+const BEGIN: &str = "<!-- written by cargo xtask redis-suite: do not edit -->";
+const END: &str = "<!-- end of what cargo xtask redis-suite writes -->";
+
+fn push_units(page: &mut String, judged: &[(TestResult, Judgement)], units: &[String]) {
+    page.push_str(
+        "| unit | tests | passed | can't | missing | not run by the suite itself |\n|---|---|---|---|---|---|\n",
+    );
+    for unit in units {
+        let of_unit = judged.iter().filter(|(result, _)| result.unit == *unit);
+        row(page, &format!("`{unit}`"), of_unit);
+    }
+    row(page, "all", judged.iter());
+}
+
+fn categories(judged: &[(TestResult, Judgement)]) -> Vec<Category> {
+    let mut categories: Vec<Category> = judged.iter().filter_map(|(_, judgement)| category(judgement)).collect();
+    categories.sort();
+    categories.dedup();
+    categories
+}
+
+fn of_category(judged: &[(TestResult, Judgement)], wanted: Category) -> impl Iterator<Item = &(TestResult, Judgement)> {
+    judged
+        .iter()
+        .filter(move |(_, judgement)| category(judgement) == Some(wanted))
 }
 
 fn row<'a>(page: &mut String, name: &str, judged: impl Iterator<Item = &'a (TestResult, Judgement)>) {
@@ -148,5 +171,16 @@ mod tests {
         assert!(page.contains("| B \\| x | `unit/scan` | DEBUG JMAP |"), "{page}");
         assert!(page.contains("## Missing (1)"), "{page}");
         assert!(page.contains("| C | `unit/scan` | ERR |"), "{page}");
+
+        let units = ["unit/scan".to_owned()];
+        let old = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = with_summary(&old, &judged, &units).expect("both marks are there");
+        assert!(new.starts_with("before\n") && new.ends_with("\nafter\n"), "{new}");
+        assert!(
+            !new.contains("old") && new.contains("| debug | 1 | The test looks"),
+            "{new}"
+        );
+        assert_eq!(with_summary(&new, &judged, &units).expect("the marks stay"), new);
+        assert!(with_summary("no marks", &judged, &units).is_err());
     }
 }
