@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
             if let Command::Batch(batch) = &planned.command {
                 assert!(batch.commands.len() <= BATCH_ITEMS_MAX);
             }
-            let _ = planned.command.is_write();
+            let _ = planned.command.write();
         }
         Route::Node(_) => {}
         Route::Answer(reply) => {

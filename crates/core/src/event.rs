@@ -23,6 +23,8 @@ pub enum Event {
     PeerDown(NodeId),
     /// The key's lock is held now.
     LockGranted,
+    /// The update that held the key's lock took this one along: what became of it. `None`: nothing, this node's copy can't be read.
+    Carried(Option<Outcome>),
     /// A part of a batch is done.
     Child(usize, Outcome),
     /// The homes that a read asked take longer than they usually do.

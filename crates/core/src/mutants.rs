@@ -18,6 +18,10 @@ pub enum Mutant {
     ActorReused,
     /// A write is acknowledged before it is durable.
     AcknowledgeBeforeDurable,
+    /// An update that goes along with another is answered before what carries it is durable.
+    RiderAnsweredEarly,
+    /// An update that goes along with another is applied to what was read, not to what the other makes of it.
+    RiderSeesOld,
     /// A read answers a state that is not durable.
     ReadUndurable,
     /// A put answers the record's context.
@@ -76,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -84,6 +88,8 @@ impl Mutant {
         Self::DuplicateAcksCount,
         Self::ActorReused,
         Self::AcknowledgeBeforeDurable,
+        Self::RiderAnsweredEarly,
+        Self::RiderSeesOld,
         Self::ReadUndurable,
         Self::PutAnswersRecordContext,
         Self::ContextRoundedUp,

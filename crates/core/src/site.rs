@@ -13,7 +13,7 @@ use crate::causality::{ContextLimits, Record};
 use crate::change::{Change, Put};
 use crate::circuit::Circuits;
 use crate::command::{Command, PutAction};
-use crate::coordinator::locks::KeyLocks;
+use crate::coordinator::locks::{KeyLocks, Waiting};
 use crate::coordinator::{Origin, Place};
 use crate::damage::{Damage, Mended};
 use crate::deadlines::Deadlines;
@@ -503,9 +503,13 @@ impl Site {
         if self.clock_sound { self.now.wall } else { Wall(0) }
     }
 
-    /// Queues for a key's lock; true if it is held at once, else `Event::LockGranted` comes.
-    pub fn lock(&mut self, group: &Bytes, op: OpId) -> bool {
-        self.locks.acquire(group, op)
+    /// Queues for a key's lock; true if it is held at once, else `Event::LockGranted` or `Event::Carried` comes.
+    pub fn lock(&mut self, group: &Bytes, op: OpId, waiting: impl FnOnce() -> Waiting) -> bool {
+        let is_held = self.locks.acquire(group, op);
+        if !is_held {
+            self.locks.wait(group, waiting());
+        }
+        is_held
     }
 
     /// Leaves a key's lock, held or not.

@@ -15,6 +15,8 @@ pub struct Stats {
     pub write_backs: u64,
     /// Puts and updates signed anew above a stamp that they had not seen.
     pub remints: u64,
+    /// Updates that went along with another of the same key.
+    pub updates_carried: u64,
     /// Commands sent to a home.
     pub forwards: u64,
     /// Messages that were refused.

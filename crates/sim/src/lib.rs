@@ -4,6 +4,7 @@
 pub mod chance;
 pub mod checkers;
 pub mod clients;
+pub mod crowd;
 pub mod faults;
 pub mod gossip;
 pub mod history;

@@ -17,6 +17,7 @@ use crate::checkers::{
     reaping, request_ids, resurrection, scrubbing,
 };
 use crate::clients::Clients;
+use crate::crowd::Crowd;
 use crate::faults::Faults;
 use crate::history::{Fate, History};
 use crate::redis::RedisClients;
@@ -99,6 +100,7 @@ pub(crate) struct Run {
     pub(crate) history: History,
     clients: Clients,
     redis: RedisClients,
+    crowd: Crowd,
     faults: Faults,
     dots: Dots,
     hostile_until_us: u64,
@@ -118,6 +120,7 @@ impl Run {
         Self {
             clients: Clients::new(&mut world, &history, hostile_until_us),
             redis: RedisClients::new(&mut world, hostile_until_us),
+            crowd: Crowd::new(&mut world, hostile_until_us),
             faults: Faults::new(&mut world, hostile_until_us + faulty_us),
             world,
             history,
@@ -213,6 +216,7 @@ impl Run {
                 Some(Alarm::Redis(client, wait)) => {
                     self.redis.on_alarm(client, wait, &mut self.history, &mut self.world)?
                 }
+                Some(Alarm::Crowd(turn)) => self.crowd.on_alarm(turn, &mut self.world)?,
                 Some(Alarm::Fault) => self.faults.strike(&self.history, &mut self.world),
                 Some(Alarm::Reap) => self.look_for_dead(),
                 Some(Alarm::Mend(index)) => self.faults.mend(index, &mut self.world),
@@ -244,12 +248,16 @@ impl Run {
                 {
                     return judged;
                 }
+                if let Some(judged) = self.crowd.on_reply(request, &outcome, &mut self.world) {
+                    return judged;
+                }
                 self.last_reply = Some((request, outcome.clone()));
                 self.clients
                     .on_reply(request, outcome, &mut self.history, &mut self.world)
             }
             Happening::HungUp(request) => {
                 self.redis.on_hung_up(request, &mut self.history, &mut self.world);
+                self.crowd.on_hung_up(request, &mut self.world);
                 self.clients.on_hung_up(request, &mut self.history, &mut self.world);
                 Ok(())
             }
@@ -266,6 +274,7 @@ impl Run {
                 if is_settling {
                     // Put aside by a host on an older disk: to it, and so to the cluster, this is lost.
                     self.redis.on_lost(&name);
+                    self.crowd.on_lost(&name, &mut self.world);
                     let before = Records::from([(name, record)]);
                     self.history.on_lost(host, &before, Loss::Known, &self.world);
                     return Ok(());
@@ -287,6 +296,7 @@ impl Run {
                 for (name, record) in &before {
                     if self.world.believed(host, name) != Some(record) {
                         self.redis.on_lost(name);
+                        self.crowd.on_lost(name, &mut self.world);
                     }
                 }
                 self.history.on_lost(host, &before, loss, &self.world);
@@ -413,6 +423,7 @@ impl Run {
     fn is_whole(&self) -> bool {
         self.clients.are_done()
             && self.redis.are_done()
+            && self.crowd.is_done()
             && self
                 .world
                 .hosts

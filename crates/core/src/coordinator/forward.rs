@@ -129,6 +129,7 @@ impl Forward {
             | Event::Wrote(..)
             | Event::Changed(_)
             | Event::LockGranted
+            | Event::Carried(_)
             | Event::Hedge
             | Event::Child(..) => Progress::Continue,
         }

@@ -53,6 +53,7 @@ impl Inspect {
             | Event::Changed(_)
             | Event::Forwarded(..)
             | Event::LockGranted
+            | Event::Carried(_)
             | Event::Hedge
             | Event::Child(..) => {}
         }

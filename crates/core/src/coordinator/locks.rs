@@ -4,33 +4,86 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::command::UpdateKey;
 use crate::id::OpId;
 use crate::map::FastMap;
+use crate::time::Time;
+
+/// An update that waits for its key.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Whose it is.
+    pub op: OpId,
+    /// What it is.
+    pub command: UpdateKey,
+    /// When it gives up.
+    pub deadline: Time,
+}
+
+#[derive(Debug)]
+struct Queue {
+    holder: OpId,
+    waiting: VecDeque<Waiting>,
+}
 
 /// Who holds and who waits for each key.
 #[derive(Debug, Default)]
 pub struct KeyLocks {
-    queues: FastMap<Bytes, VecDeque<OpId>>,
+    queues: FastMap<Bytes, Queue>,
 }
 
 impl KeyLocks {
-    /// Queues for a key; true if the lock is held at once.
+    /// True if nobody held the key's lock: the operation does now.
     pub fn acquire(&mut self, group: &Bytes, op: OpId) -> bool {
-        let queue = self.queues.entry(group.clone()).or_default();
-        queue.push_back(op);
-        queue.len() == 1
+        if self.queues.contains_key(group) {
+            return false;
+        }
+        let (holder, waiting) = (op, VecDeque::new());
+        self.queues.insert(group.clone(), Queue { holder, waiting });
+        true
+    }
+
+    /// Queues for a key whose lock somebody holds.
+    pub fn wait(&mut self, group: &Bytes, waiting: Waiting) {
+        if let Some(queue) = self.queues.get_mut(group) {
+            queue.waiting.push_back(waiting);
+        }
+    }
+
+    /// Those who wait, the first to come first.
+    pub fn waiting(&self, group: &Bytes) -> impl Iterator<Item = &Waiting> {
+        self.queues.get(group).into_iter().flat_map(|queue| &queue.waiting)
+    }
+
+    /// Takes one who waits out of the queue; false if it does not wait any more.
+    pub fn take(&mut self, group: &Bytes, op: OpId) -> bool {
+        let Some(queue) = self.queues.get_mut(group) else {
+            return false;
+        };
+        let at = queue.waiting.iter().position(|waiting| waiting.op == op);
+        at.is_some_and(|at| queue.waiting.remove(at).is_some())
+    }
+
+    /// True if the operation holds the lock or waits for it.
+    #[must_use]
+    pub fn knows(&self, group: &Bytes, op: OpId) -> bool {
+        let queue = self.queues.get(group);
+        queue.is_some_and(|queue| queue.holder == op || queue.waiting.iter().any(|waiting| waiting.op == op))
     }
 
     /// Leaves the queue; the operation returned holds the lock now.
     pub fn release(&mut self, group: &Bytes, op: OpId) -> Option<OpId> {
         let queue = self.queues.get_mut(group)?;
-        let was_holder = queue.front() == Some(&op);
-        queue.retain(|&waiting| waiting != op);
-        let next = queue.front().copied();
-        if queue.is_empty() {
-            self.queues.remove(group);
+        if queue.holder != op {
+            self.take(group, op);
+            return None;
         }
-        if was_holder { next } else { None }
+        let next = queue.waiting.pop_front().map(|waiting| waiting.op);
+        match next {
+            Some(next) => queue.holder = next,
+            None => drop(self.queues.remove(group)),
+        }
+        next
     }
 
     /// How many keys are locked.
@@ -49,17 +102,45 @@ impl KeyLocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{Options, Target};
+    use crate::id::BucketId;
+    use crate::keyspace::Update;
+
+    fn waiting(op: u64) -> Waiting {
+        let target = Target {
+            bucket: BucketId(1),
+            key: Bytes::from_static(b"k"),
+            sort: Bytes::new(),
+        };
+        let (update, options) = (Update::Del, Options::default());
+        Waiting {
+            op: OpId(op),
+            command: UpdateKey {
+                target,
+                update,
+                options,
+            },
+            deadline: Time::default(),
+        }
+    }
 
     #[test]
-    fn a_lock_passes_on_in_order_and_a_waiter_that_leaves_does_not_pass_it_on() {
+    fn a_lock_passes_on_in_order_and_a_waiter_that_leaves_or_is_taken_does_not_pass_it_on() {
         let mut locks = KeyLocks::default();
         let key = Bytes::from_static(b"k");
         assert!(locks.acquire(&key, OpId(1)));
-        assert!(!locks.acquire(&key, OpId(2)));
-        assert!(!locks.acquire(&key, OpId(3)));
+        for op in 2..=5 {
+            assert!(!locks.acquire(&key, OpId(op)));
+            locks.wait(&key, waiting(op));
+        }
+        assert!(locks.waiting(&key).map(|waiting| waiting.op.0).eq(2..=5));
         assert_eq!(locks.release(&key, OpId(2)), None);
+        assert!(locks.take(&key, OpId(4)) && !locks.take(&key, OpId(4)), "it waits once");
+        assert!(!locks.take(&key, OpId(1)), "it holds the lock");
+        assert!(!locks.knows(&key, OpId(4)) && locks.knows(&key, OpId(1)) && locks.knows(&key, OpId(5)));
         assert_eq!(locks.release(&key, OpId(1)), Some(OpId(3)));
-        assert_eq!(locks.release(&key, OpId(3)), None);
+        assert_eq!(locks.release(&key, OpId(3)), Some(OpId(5)));
+        assert_eq!(locks.release(&key, OpId(5)), None);
         assert!(locks.is_empty());
     }
 }

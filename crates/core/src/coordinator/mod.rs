@@ -21,6 +21,7 @@ pub mod merged;
 pub mod put;
 pub mod put_alone;
 pub mod read_round;
+pub mod riders;
 pub mod spread;
 pub mod update;
 pub mod validate;

@@ -51,6 +51,7 @@ impl PutAlone {
             | Event::Refused(..)
             | Event::PeerDown(_)
             | Event::LockGranted
+            | Event::Carried(_)
             | Event::Hedge
             | Event::Child(..) => return Progress::Continue,
         };

@@ -145,6 +145,7 @@ impl ReadRound {
             | Event::Changed(_)
             | Event::Forwarded(..)
             | Event::LockGranted
+            | Event::Carried(_)
             | Event::Child(..) => {}
         }
         self.call_if_needed(site);

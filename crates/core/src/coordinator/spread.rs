@@ -138,6 +138,7 @@ impl Spread {
             | Event::Changed(_)
             | Event::Forwarded(..)
             | Event::LockGranted
+            | Event::Carried(_)
             | Event::Hedge
             | Event::Child(..) => {}
         }

@@ -1,6 +1,8 @@
 //! A Redis read-modify-write at the first healthy home of its key: take the key's lock, read at quorum, compute, commit
 //! head and fields in one batch here while the other homes get the same, answer when w hold it durably (RULINGS 8, 10).
+//! Those that wait for the lock by then and are of the same kind go along (`riders.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,14 +10,16 @@ use bytes::Bytes;
 use crate::causality::{Record, Stamp};
 use crate::change::{Change, Changed, Registers};
 use crate::command::{Command, UpdateKey};
+use crate::coordinator::locks::Waiting;
 use crate::coordinator::put::unreadable;
 use crate::coordinator::read_round::RoundState;
+use crate::coordinator::riders::{Riders, Share};
 use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::view::Gathering;
 use crate::coordinator::{Event, Meta, Progress};
 use crate::key::RecordKey;
-use crate::keyspace::{self, MintStamp, UpdateReply, Want};
+use crate::keyspace::{self, Chain, MintStamp, Want};
 use crate::limits::REMINTS_MAX;
 use crate::message::{Space, WriteResult};
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome};
@@ -33,7 +37,8 @@ pub struct Update {
     write_need: Need,
     group: Bytes,
     want: Want,
-    reply: UpdateReply,
+    share: Share,
+    riders: Riders,
     floor: Hlc,
     attempt: u16,
     gathered: Option<Box<Gathering>>,
@@ -53,7 +58,12 @@ impl Update {
     pub fn start(meta: Meta, command: UpdateKey, site: &mut Site) -> Option<Self> {
         match Self::prepare(meta, command, site) {
             Ok(mut op) => {
-                let progress = if site.lock(&op.group, meta.id) {
+                let waiting = || Waiting {
+                    op: meta.id,
+                    command: op.command.clone(),
+                    deadline: meta.deadline,
+                };
+                let progress = if site.lock(&op.group, meta.id, waiting) {
                     op.read(site)
                 } else {
                     Progress::Continue
@@ -68,7 +78,16 @@ impl Update {
     pub fn on(&mut self, event: Event, site: &mut Site) -> Progress {
         match (&mut self.stage, event) {
             (Stage::Locking, Event::LockGranted) => self.read(site),
-            (Stage::Locking, Event::Deadline) => self.fail(self.deadline(), Certainty::NotApplied, site),
+            (Stage::Locking, Event::Carried(outcome)) => self.on_carried(outcome, site),
+            (Stage::Locking, Event::Deadline) => {
+                let is_carried = !site.locks.knows(&self.group, self.meta.id);
+                let certainty = if is_carried {
+                    Certainty::Unknown
+                } else {
+                    Certainty::NotApplied
+                };
+                self.fail(self.deadline(), certainty, site)
+            }
             (Stage::Locking, _) => Progress::Continue,
             (Stage::Reading, event) => {
                 let Some(gathering) = &mut self.gathered else {
@@ -103,8 +122,6 @@ impl Update {
         validate::reachable(&plan, &read_need, command.options.strict, site)?;
         let want = keyspace::want_of(&command.update);
         let group = Bytes::copy_from_slice(plan.key.group());
-        let (reply, floor, attempt, gathered) = (UpdateReply::Done, Hlc::ZERO, 0, None);
-        let stage = Stage::Locking;
         Ok(Self {
             meta,
             command,
@@ -113,17 +130,34 @@ impl Update {
             write_need,
             group,
             want,
-            reply,
-            floor,
-            attempt,
-            gathered,
-            stage,
+            share: Share::default(),
+            riders: Riders::default(),
+            floor: Hlc::ZERO,
+            attempt: 0,
+            gathered: None,
+            stage: Stage::Locking,
         })
+    }
+
+    /// Another update that held the lock took this one along; `None`: it could not, and did nothing.
+    fn on_carried(&mut self, outcome: Option<Outcome>, site: &mut Site) -> Progress {
+        if let Some(outcome) = outcome {
+            site.finish(self.meta.origin, outcome);
+            return Progress::Done;
+        }
+        let command = Command::Update(self.command.clone());
+        if site.hand_over(self.meta.origin, command, self.meta.deadline) {
+            return Progress::Done;
+        }
+        self.fail(unreadable().cause, Certainty::NotApplied, site)
     }
 
     fn read(&mut self, site: &mut Site) -> Progress {
         self.stage = Stage::Reading;
-        self.want = keyspace::want_of(&self.command.update);
+        if self.attempt == 0 {
+            self.riders = Riders::of(&self.command, self.meta.deadline, &site.locks, &self.group);
+        }
+        self.want = self.riders.want(keyspace::want_of(&self.command.update));
         let strict = self.command.options.strict;
         let mut gathering = Gathering::start(
             self.meta,
@@ -159,27 +193,32 @@ impl Update {
 
     /// Computes the new registers and asks the local replica to commit them, on top of what the quorum holds.
     fn compute(&mut self, site: &mut Site) -> Progress {
-        let Some(gathering) = self.gathered.take() else {
+        let Some(mut gathering) = self.gathered.take() else {
             return Progress::Continue;
         };
+        self.riders.board(&self.group, site);
         let wall = site.expiry_wall();
         let floor = self.floor.max(gathering.gathered.highest());
-        let bytes_max = self.plan.bucket.value_bytes_max;
+        let riders = self.riders.aboard();
         let mut stamps = Stamps { site, floor };
-        let applied = keyspace::apply(&self.command.update, &gathering.gathered, wall, bytes_max, &mut stamps);
-        let applied = match applied {
-            Ok(applied) => applied,
-            Err(cause) => {
-                gathering.repair(site);
-                return self.fail(cause, Certainty::NotApplied, site);
-            }
+        let mut chain = Chain {
+            head: &self.plan.key,
+            gathered: &mut gathering.gathered,
+            wall,
+            value_bytes_max: self.plan.bucket.value_bytes_max,
+            writes: BTreeMap::new(),
         };
-        self.reply = applied.reply;
-        if applied.writes.is_empty() {
+        self.share.reply = chain.apply(&self.command.update, riders.is_empty(), &mut stamps);
+        for rider in riders {
+            rider.share.reply = chain.apply(&rider.update, false, &mut stamps);
+        }
+        let writes = chain.writes;
+        if writes.is_empty() {
             gathering.repair(site);
             return self.answer(gathering.round.answered(), site);
         }
-        let changes = applied.writes.into_iter().map(|(sort, registers)| {
+        self.riders.tell_too_early(site);
+        let changes = writes.into_iter().map(|(sort, registers)| {
             let key = self.plan.key.with_sort_key(&sort);
             let base = gathering
                 .records
@@ -234,6 +273,7 @@ impl Update {
     fn hand_over(&mut self, site: &mut Site) -> Progress {
         let command = Command::Update(self.command.clone());
         if self.attempt == 1 && site.hand_over(self.meta.origin, command, self.meta.deadline) {
+            self.riders.set_down(site);
             site.unlock(&self.group, self.meta.id);
             return Progress::Done;
         }
@@ -252,6 +292,11 @@ impl Update {
             SpreadState::Outbid(stamp) if self.attempt <= REMINTS_MAX => {
                 self.floor = self.floor.max(stamp.hlc);
                 site.stats.remints += 1;
+                self.share.try_again();
+                self.riders
+                    .aboard()
+                    .iter_mut()
+                    .for_each(|rider| rider.share.try_again());
                 self.read(site)
             }
             SpreadState::Outbid(_) => {
@@ -263,23 +308,17 @@ impl Update {
     }
 
     fn answer(&mut self, answered: Answered, site: &mut Site) -> Progress {
-        let reply = std::mem::replace(&mut self.reply, UpdateReply::Done);
-        self.end(Outcome::Updated(reply, answered), site)
+        self.end(&Ok(answered), site)
     }
 
     fn fail(&mut self, cause: Cause, certainty: Certainty, site: &mut Site) -> Progress {
-        // An earlier attempt may have reached some home.
-        let certainty = if self.attempt > 1 {
-            Certainty::Unknown
-        } else {
-            certainty
-        };
-        self.end(Outcome::Failed(Failure { cause, certainty }), site)
+        self.end(&Err(Failure { cause, certainty }), site)
     }
 
-    fn end(&mut self, outcome: Outcome, site: &mut Site) -> Progress {
+    fn end(&mut self, fate: &Result<Answered, Failure>, site: &mut Site) -> Progress {
         site.unlock(&self.group, self.meta.id);
-        site.finish(self.meta.origin, outcome);
+        site.finish(self.meta.origin, self.share.outcome(fate));
+        self.riders.tell(fate, site);
         Progress::Done
     }
 

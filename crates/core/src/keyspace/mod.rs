@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::time::Wall;
 
+pub mod chain;
 pub mod gathered;
 mod head;
 pub mod update;
@@ -15,6 +16,7 @@ mod model;
 #[cfg(test)]
 mod rules;
 
+pub use chain::{Chain, add_want, may_share};
 pub use gathered::{Gathered, decides, look_again, records_wanted, want_of};
 pub use update::{Applied, MintStamp, apply, head_write};
 pub use view::view;

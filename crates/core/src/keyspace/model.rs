@@ -10,14 +10,16 @@ use crate::causality::{Dot, LwwRecord, Record, Stamp};
 use crate::id::{ActorId, BucketId, Life, NodeId, PartitionId};
 use crate::key::RecordKey;
 use crate::keyspace::{
-    ExpireIf, ExpiryChange, Gathered, KeyView, MintStamp, Update, UpdateReply, Want, apply, decides, look_again,
-    records_wanted, view, want_of,
+    Chain, ExpireIf, ExpiryChange, Gathered, KeyView, MintStamp, Update, UpdateReply, Want, add_want, decides,
+    look_again, may_share, records_wanted, view, want_of,
 };
 use crate::message::ReadWant;
 use crate::outcome::Cause;
 use crate::time::{Hlc, HlcClock, Wall};
 
 const VALUE_BYTES_MAX: u32 = 12;
+
+type Reply = Result<UpdateReply, Cause>;
 
 /// One replica of one key, with the clock of the node that updates it.
 #[derive(Clone)]
@@ -105,26 +107,34 @@ impl Replica {
         view(&gathered, want, self.wall)
     }
 
-    fn update(&mut self, update: &Update) -> Result<(UpdateReply, Vec<(RecordKey, LwwRecord)>), Cause> {
+    /// Updates that share one read and one batch of writes.
+    fn update(&mut self, updates: &[Update]) -> (Vec<Reply>, Vec<(RecordKey, LwwRecord)>) {
         let mut gathered = Gathered::default();
-        self.gather(&mut gathered, &want_of(update));
-        if let Some(want) = look_again(update, &gathered, self.wall) {
+        let mut want = want_of(&updates[0]);
+        updates[1..].iter().for_each(|update| add_want(&mut want, update));
+        self.gather(&mut gathered, &want);
+        if let Some(want) = look_again(&updates[0], &gathered, self.wall) {
             self.gather(&mut gathered, &want);
-            assert_eq!(
-                look_again(update, &gathered, self.wall),
-                None,
-                "a second look is enough"
-            );
+        }
+        for update in updates {
+            let again = look_again(update, &gathered, self.wall);
+            assert_eq!(again, None, "a second look is enough, and for all");
         }
         let (floor, wall) = (gathered.highest(), self.wall);
-        let applied = apply(
-            update,
-            &gathered,
+        let head = head_key();
+        let mut chain = Chain {
+            head: &head,
+            gathered: &mut gathered,
             wall,
-            VALUE_BYTES_MAX,
-            &mut Minter { replica: self, floor },
-        )?;
-        let writes: Vec<_> = applied
+            value_bytes_max: VALUE_BYTES_MAX,
+            writes: BTreeMap::new(),
+        };
+        let mut minter = Minter { replica: self, floor };
+        let last = updates.len() - 1;
+        let updates = updates.iter().enumerate();
+        let replies = updates.map(|(at, update)| chain.apply(update, at == last, &mut minter));
+        let replies = replies.collect();
+        let writes: Vec<_> = chain
             .writes
             .into_iter()
             .map(|(sort, record)| (head_key().with_sort_key(&sort), record))
@@ -132,7 +142,7 @@ impl Replica {
         for (key, record) in &writes {
             self.merge(key, record);
         }
-        Ok((applied.reply, writes))
+        (replies, writes)
     }
 
     fn merge(&mut self, key: &RecordKey, record: &LwwRecord) {
@@ -346,7 +356,7 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Update(Update),
+    Update(Vec<Update>),
     Flush,
     PassTime(u64),
 }
@@ -396,9 +406,19 @@ fn updates() -> impl Strategy<Value = Update> {
     ]
 }
 
+/// Updates that may share a read.
+fn groups() -> impl Strategy<Value = Vec<Update>> {
+    (updates(), proptest::collection::vec(updates(), 0..12)).prop_map(|(first, mut others)| {
+        others.retain(|other| may_share(&first, other));
+        others.insert(0, first);
+        others
+    })
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        12 => updates().prop_map(Step::Update),
+        8 => updates().prop_map(|update| Step::Update(vec![update])),
+        4 => groups().prop_map(Step::Update),
         1 => Just(Step::Flush),
         4 => (0..60_u64).prop_map(Step::PassTime),
     ];
@@ -439,9 +459,11 @@ proptest! {
                     replica.flush();
                     model.forget();
                 }
-                Step::Update(update) => {
-                    let got = replica.update(&update).map(|(reply, _)| reply);
-                    prop_assert_eq!(got, model.update(&update, replica.wall.0), "{:?}", update);
+                Step::Update(updates) => {
+                    let (got, _) = replica.update(&updates);
+                    let wall = replica.wall.0;
+                    let expected: Vec<_> = updates.iter().map(|update| model.update(update, wall)).collect();
+                    prop_assert_eq!(got, expected, "{:?}", updates);
                 }
             }
             for want in wants() {
@@ -452,12 +474,12 @@ proptest! {
 
     #[test]
     fn replicas_that_get_the_same_writes_in_any_order_and_twice_hold_the_same(
-        steps in proptest::collection::vec((any::<bool>(), any::<bool>(), updates()), 1..30), seed in any::<u64>(),
+        steps in proptest::collection::vec((any::<bool>(), any::<bool>(), groups()), 1..30), seed in any::<u64>(),
     ) {
         // Two nodes update the key, seeing one another's writes only now and then.
         let mut nodes = [Replica::new(1), Replica::new(2)];
         let (mut all, mut seen) = (Vec::new(), [0, 0]);
-        for (at, (which, meets, update)) in steps.into_iter().enumerate() {
+        for (at, (which, meets, updates)) in steps.into_iter().enumerate() {
             let which = usize::from(which);
             nodes[which].wall = Wall(1_000 + 7 * at as u64);
             if meets {
@@ -466,9 +488,8 @@ proptest! {
                 }
                 seen[which] = all.len();
             }
-            if let Ok((_, writes)) = nodes[which].update(&update) {
-                all.extend(writes);
-            }
+            let (_, writes) = nodes[which].update(&updates);
+            all.extend(writes);
         }
         let mut random = crate::random::Random::new(seed);
         let mut shuffled = all.clone();

@@ -10,5 +10,6 @@ mod contexts;
 mod damage;
 mod full_disks;
 mod overload;
+mod shared_updates;
 mod stand_ins;
 mod stories;

@@ -140,6 +140,8 @@ pub enum Alarm {
     Client(usize, u64),
     /// A Redis client, and which of its waits this is.
     Redis(usize, u64),
+    /// A crowd of them, and which of its waits this is.
+    Crowd(u64),
     /// Operators look for what may be forgotten.
     Reap,
     /// The next fault begins.

@@ -97,6 +97,11 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             "Writes signed anew above a stamp that they had not seen",
             stats.remints,
         ),
+        (
+            "torc_updates_carried",
+            "Updates that shared the read and the sync of another of the same key",
+            stats.updates_carried,
+        ),
         ("torc_forwards", "Commands sent to a home", stats.forwards),
         (
             "torc_refused_messages",
