@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::bucket::StorageClass;
 use crate::causality::codec::record_hash;
 use crate::causality::{
     ClientContext, Context, Dot, Expiry, Lives, LwwRecord, Payload, Record, RequestMark, SiblingsRecord, Stamp, Version,
@@ -339,6 +340,10 @@ fn put_sibling(
         return Changed::Refused(Failure::refused(Cause::TooManySiblings { limit, actual: after }));
     }
     let dot = site.minter.mint_dot(&record.seen, lineage);
+    let bucket = site.catalog.bucket(key.bucket());
+    if bucket.is_some_and(|bucket| bucket.storage == StorageClass::Memory) {
+        site.minter.note_signed_in_memory();
+    }
     let written_at = site.clock.mint(site.now.wall, Hlc::ZERO);
     let limits = site.context_limits;
     let long_from = limits.timed_from.min(limits.entries_max);

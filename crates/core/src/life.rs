@@ -34,6 +34,8 @@ pub struct Minter {
     has_minted: bool,
     /// Births of this life whose record was reaped, or whose entry was pruned: none of them signs again.
     reaped: Births,
+    /// It has signed a record that no stop leaves: of a memory bucket.
+    signs_in_memory: bool,
     /// The life before the clean stop may still go on in place of this one.
     may_resume: bool,
 }
@@ -49,6 +51,7 @@ impl Minter {
             stamps: 0,
             has_minted: false,
             reaped: Births::default(),
+            signs_in_memory: false,
             may_resume: false,
         }
     }
@@ -97,8 +100,10 @@ impl Minter {
     /// What a clean stop writes.
     #[must_use]
     pub fn marker(&self, hlc: Hlc, incarnation: u64) -> CleanMarker {
-        // Which births were reaped is not kept: the next boot goes on with a life of which none was.
-        let life = if self.reaped.is_empty() {
+        // Which births were reaped is not kept, and records in memory are not either: a client's context may bring back a part
+        // of what these actors had signed. The next boot goes on with a life of which nothing is gone.
+        let is_whole = self.reaped.is_empty() && !self.signs_in_memory;
+        let life = if is_whole {
             self.life
         } else {
             Life(self.life.0.wrapping_mul(SUCCESSOR) ^ self.birth)
@@ -163,6 +168,11 @@ impl Minter {
                 counter: self.stamps,
             },
         }
+    }
+
+    /// The dot that was minted last is of a record in memory.
+    pub fn note_signed_in_memory(&mut self) {
+        self.signs_in_memory = true;
     }
 
     /// A record was reaped: that it is not held any more is no sign of having forgotten something.
@@ -302,6 +312,22 @@ mod tests {
         minter.note_reaped(&Record::Siblings(record));
         assert!(!minter.has_forgotten(&after_first, None));
         assert_ne!(minter.mint_dot(&after_first, Lineage::Record).actor, first.actor);
+    }
+
+    /// The stop lost the record; a client put with an old context of it, and the actor went on from there.
+    #[test]
+    fn a_life_that_signed_in_memory_does_not_go_on_after_a_stop() {
+        let mut minter = minter();
+        minter.mint_dot(&Context::new(), Lineage::Record);
+        assert_eq!(minter.marker(Hlc::ZERO, 1).life, Life(7));
+        minter.note_signed_in_memory();
+        assert_ne!(minter.marker(Hlc::ZERO, 1).life, Life(7));
+        minter.begin(Life(8));
+        assert_eq!(
+            minter.marker(Hlc::ZERO, 1).life,
+            Life(8),
+            "which has signed nothing yet"
+        );
     }
 
     #[test]

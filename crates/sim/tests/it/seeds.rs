@@ -30,6 +30,13 @@ fn a_new_directory_that_is_left_at_once_is_still_new() {
     is_clean(997);
 }
 
+/// A node was stopped in order, and the record of a memory bucket was gone with it. Its life went on; a client put with a
+/// context that had seen the first eleven dots of the record's actor, and the next put became the twelfth once more.
+#[test]
+fn a_life_that_signed_in_memory_ends_with_the_stop() {
+    is_clean(102_536);
+}
+
 /// A node started with a clock 29 minutes slow and signed a put 345 ms later: clocks were compared half a second after a
 /// start. Then it was wiped, and the retry was signed by another home. The merge keeps one version of one request only if
 /// both marks lie within ten minutes of each other, so the put stood twice.
