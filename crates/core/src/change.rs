@@ -320,11 +320,13 @@ fn put_sibling(
     let PutKind::Siblings { context, siblings_max } = put.kind else {
         unreachable!("checked by the caller")
     };
-    let base_seen = || match put.base.as_deref() {
-        Some(Record::Siblings(base)) => base.seen.clone(),
-        Some(Record::Lww(_)) | None => Context::new(),
+    // A client that had its put read first has sent nothing and was shown nothing of what that found: its answer names the
+    // put alone, and so does the answer to a repeat of it, whatever came since.
+    let (context, sent) = match (context, put.base.as_deref()) {
+        (Some(context), _) => (context, None),
+        (None, Some(Record::Siblings(base))) => (base.seen.clone(), Some(Context::new())),
+        (None, Some(Record::Lww(_)) | None) => (Context::new(), None),
     };
-    let context = context.unwrap_or_else(base_seen);
     if let Some((id, body)) = &put.request
         && let Some(mark) = record.marks.find(id, site.now.wall)
     {
@@ -332,7 +334,8 @@ fn put_sibling(
             return Changed::Refused(Failure::refused(Cause::RequestIdReused));
         }
         let dot = mark.dot;
-        return repeated(start, current, Signed::Repeat(dot, with_dot(context, dot)));
+        let sent = sent.unwrap_or(context);
+        return repeated(start, current, Signed::Repeat(dot, with_dot(sent, dot)));
     }
     let limit = siblings_max;
     let after = record.siblings_after_put(&context) as u32;
@@ -393,14 +396,14 @@ fn put_sibling(
         }
     }
     site.stats.context_entries_max = site.stats.context_entries_max.max(record.seen.entries() as u64);
-    let context = if active(Mutant::PutAnswersRecordContext) {
+    let sent = if active(Mutant::PutAnswersRecordContext) {
         record.seen.clone()
     } else {
-        context
+        sent.unwrap_or(context)
     };
     Changed::New {
         record: Arc::new(Record::Siblings(record)),
-        signed: Signed::Dot(dot, with_dot(context, dot)),
+        signed: Signed::Dot(dot, with_dot(sent, dot)),
     }
 }
 

@@ -144,7 +144,8 @@ pub enum PutContext {
     Seen(crate::causality::ClientContext),
     /// None: in a siblings bucket the new version stands beside the others.
     Blind,
-    /// Exactly what a quorum read at the home finds (Redis SET and DEL in a siblings bucket).
+    /// Exactly what a quorum read at the home finds (Redis SET and DEL in a siblings bucket). The answer's context names the
+    /// put alone: its client was not shown what it replaced.
     ReadFirst,
 }
 

@@ -150,7 +150,11 @@ impl Put {
     /// A client request id may have been answered by another home; Redis SET on siblings replaces what a quorum holds; what
     /// clears a partition must be above all that a quorum holds there.
     fn reads_first(&self) -> bool {
-        self.command.request.is_some() || matches!(self.command.context, PutContext::ReadFirst) || self.is_clear()
+        self.command.request.is_some() || self.is_read_first() || self.is_clear()
+    }
+
+    fn is_read_first(&self) -> bool {
+        self.command.context == PutContext::ReadFirst
     }
 
     fn is_clear(&self) -> bool {
@@ -163,19 +167,22 @@ impl Put {
         let need = match self.plan.read_need(&self.command.options, site) {
             Ok(need) if self.command.request.is_none() => need,
             // As many as meet any w homes, or all that can be reached: a first put must not fail for want of a lookup.
-            Ok(_) => {
-                let reachable = self
-                    .plan
-                    .homes
-                    .iter()
-                    .filter(|home| site.is_reachable(home.node))
-                    .count() as u8;
-                Need::Any(overlap.min(reachable))
+            Ok(need) => {
+                let homes = self.plan.homes.iter();
+                let reachable = homes.filter(|home| site.is_reachable(home.node)).count() as u8;
+                let lookup = overlap.min(reachable);
+                // What it replaces it must find all the same.
+                if self.is_read_first() && need.count() >= lookup {
+                    need
+                } else {
+                    Need::Any(lookup)
+                }
             }
             Err(failure) => return self.finish(Outcome::Failed(failure), site),
         };
         let want = ReadWant::Records(vec![self.plan.key.clone()]);
-        let strict = self.command.options.strict && self.is_clear();
+        // A lookup alone needs no homes: what it finds of a request it answers once that is spread again.
+        let strict = self.command.options.strict && (self.is_clear() || self.is_read_first());
         let round = ReadRound::start(self.meta, &self.plan.homes, need, &want, strict, site);
         self.stage = Stage::Reading(Box::new(round));
         let Stage::Reading(round) = &mut self.stage else {

@@ -10,6 +10,7 @@ mod contexts;
 mod damage;
 mod full_disks;
 mod overload;
+mod reading_first;
 mod shared_updates;
 mod stand_ins;
 mod stories;
