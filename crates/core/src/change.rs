@@ -324,6 +324,7 @@ fn put_sibling(
     // put alone, and so does the answer to a repeat of it, whatever came since.
     let (context, sent) = match (context, put.base.as_deref()) {
         (Some(context), _) => (context, None),
+        (None, _) if active(Mutant::UnreadReplaced) => (record.seen.clone(), Some(Context::new())),
         (None, Some(Record::Siblings(base))) => (base.seen.clone(), Some(Context::new())),
         (None, Some(Record::Lww(_)) | None) => (Context::new(), None),
     };

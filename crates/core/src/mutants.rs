@@ -34,6 +34,8 @@ pub enum Mutant {
     TieBreakDiffers,
     /// Read repair writes an expired value back as a live one.
     ExpiredResurrected,
+    /// A put that reads first replaces what its home holds, read or not.
+    UnreadReplaced,
     /// A message of another ring epoch is taken.
     StaleEpochAccepted,
     /// A rebuilding replica's answer counts for r.
@@ -48,6 +50,8 @@ pub enum Mutant {
     NeverRefutes,
     /// A damaged record is taken for an absent one.
     DamagedIsAbsent,
+    /// A record that could not be read this time is taken for an absent one.
+    UnreadableIsAbsent,
     /// What is answered without an operation is whatever the store shows, though a write of it is under way.
     AtOnceUndurable,
     /// A leaf is not changed when a record becomes a tombstone.
@@ -80,7 +84,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
@@ -96,6 +100,7 @@ impl Mutant {
         Self::OnlyNewVersionSent,
         Self::TieBreakDiffers,
         Self::ExpiredResurrected,
+        Self::UnreadReplaced,
         Self::StaleEpochAccepted,
         Self::RebuildingCounts,
         Self::ForwardMintedTwice,
@@ -103,6 +108,7 @@ impl Mutant {
         Self::PauseIsSilence,
         Self::NeverRefutes,
         Self::DamagedIsAbsent,
+        Self::UnreadableIsAbsent,
         Self::AtOnceUndurable,
         Self::LeafForgetsDeletes,
         Self::AbsentIsNotSent,

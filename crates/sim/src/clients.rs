@@ -15,7 +15,7 @@ use torc_core::quorum::QuorumSize;
 use crate::chance::Chance;
 use crate::checkers::quorums::StrictRead;
 use crate::checkers::{
-    Violation, acknowledged, bounds, clearing, durable_reads, expiry, outcomes, quorums, request_ids,
+    Violation, acknowledged, bounds, clearing, durable_reads, expiry, outcomes, quorums, reading_first, request_ids,
 };
 use crate::history::{Fate, History, Key, KeyId, Put, PutId, answers_of};
 use crate::shown::{Shown, value_of};
@@ -29,6 +29,8 @@ const REQUEST_IDS_MAX: usize = 5;
 const CLEANING_US: u64 = 6_000_000;
 /// A batch names no timeout: it has the default.
 const BATCH_TIMEOUT_MS: u64 = 5_000;
+/// Of [`Clients::reading_chance`].
+const READING_STREAM: u64 = 14;
 /// As good as for ever.
 const TTL_LONG_MS: u64 = 315_360_000_000;
 
@@ -76,6 +78,8 @@ pub struct Clients {
     shared: BTreeMap<KeyId, Token>,
     reads: Vec<Vec<StrictRead>>,
     chance: Chance,
+    /// Decides who reads first: of its own, so that it moves nothing else.
+    reading_chance: Chance,
     until_us: u64,
 }
 
@@ -95,6 +99,7 @@ impl Clients {
             shared: BTreeMap::new(),
             reads: history.keys.iter().map(|_| Vec::new()).collect(),
             chance,
+            reading_chance: Chance::new(world.scenario.seed, READING_STREAM),
             until_us,
         }
     }
@@ -175,8 +180,10 @@ impl Clients {
                     history.end(*id, Fate::Acknowledged, Some(written.context.clone()), world);
                     acknowledged::check(history, *id, world)?;
                     request_ids::check_answers(history, *id)?;
+                    reading_first::check_answered(history, *id)?;
                     let put = &history.puts[*id];
-                    let mut saw = put.saw.clone();
+                    // What a put found that read first, its answer does not name.
+                    let mut saw = if put.reads_first { Vec::new() } else { put.saw.clone() };
                     saw.push(*id);
                     self.keep(
                         client,
@@ -366,8 +373,12 @@ impl Clients {
         } else {
             self.token(client, key)
         };
+        let may_read_first = load.reads_first > 0 && history.keys[key].keeps_siblings();
+        let reads_first = may_read_first && self.reading_chance.percent(load.reads_first);
+        let token = token.filter(|_| !reads_first);
         let deletes = if is_cleaning { 100 } else { 15 };
-        let is_delete = self.chance.percent(deletes) && (token.is_some() || !history.keys[key].keeps_siblings());
+        let may_delete = token.is_some() || reads_first || !history.keys[key].keeps_siblings();
+        let is_delete = self.chance.percent(deletes) && may_delete;
         let may_have_id = history.keys[key].request_ids < REQUEST_IDS_MAX;
         let has_id = may_have_id && self.chance.percent(load.request_ids);
         let has_ttl = !is_delete && self.chance.percent(load.ttl);
@@ -383,6 +394,7 @@ impl Clients {
         let (sent, saw) = token.map_or((None, Vec::new()), |token| (Some(token.context), token.saw));
         history.begin(Put {
             is_delete,
+            reads_first,
             saw,
             sent,
             request: has_id.then(|| format!("request-{id}")),
@@ -458,7 +470,11 @@ fn put_command(id: PutId, options: Options, history: &History) -> Command {
     Command::Put(command::Put {
         target: history.keys[put.key].target.clone(),
         action,
-        context: put.sent.clone().map_or(PutContext::Blind, PutContext::Seen),
+        context: match &put.sent {
+            Some(sent) => PutContext::Seen(sent.clone()),
+            None if put.reads_first => PutContext::ReadFirst,
+            None => PutContext::Blind,
+        },
         request: put.request.as_deref().and_then(ClientRequestId::parse),
         options,
     })

@@ -25,6 +25,7 @@ enum Ongoing {
     Clock(usize, i64),
     Sync(usize),
     Slow(usize),
+    Reads(usize),
     Full(usize),
     Misconfigured(usize),
 }
@@ -92,6 +93,7 @@ impl Faults {
                 }
             }
             Some(Ongoing::Slow(host)) => world.network.slow_down(host, 0),
+            Some(Ongoing::Reads(host)) => world.hosts[host].disk.failing_reads = 0,
             Some(Ongoing::Full(host)) => {
                 world.hosts[host].disk.is_full = false;
                 world.tell_health(host);
@@ -164,6 +166,7 @@ impl Faults {
                 world.network.slow_down(host, more_us);
                 self.last(Ongoing::Slow(host), 8_000_000, world);
             }
+            FaultKind::FailingReads => self.fail_reads(host, world),
             FaultKind::DiskFull => {
                 world.hosts[host].disk.is_full = true;
                 world.tell_health(host);
@@ -257,6 +260,19 @@ impl Faults {
             world.hosts[host].disk.mode = mode;
             self.last(Ongoing::Sync(host), 8_000_000, world);
         }
+    }
+
+    /// An I/O error, too many open files: what is on the disk is sound, and can't be read for a while, or not every time.
+    fn fail_reads(&mut self, host: usize, world: &mut World) {
+        if world.hosts[host].disk.failing_reads > 0 {
+            return;
+        }
+        let percent = self.chance.pick(&[20, 60, 100]);
+        world
+            .trace
+            .event(world.now_us, host, || format!("{percent} of 100 reads fail"));
+        world.hosts[host].disk.failing_reads = percent;
+        self.last(Ongoing::Reads(host), 8_000_000, world);
     }
 
     /// A file of the store is damaged: many records at once, and what is absent can't be told either.

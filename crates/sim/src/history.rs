@@ -15,6 +15,7 @@ use torc_core::ring::{partition_of, placement_hash};
 use torc_core::time::Hlc;
 
 use crate::shown::put_of;
+use crate::signatures::Signature;
 use crate::world::disk::Changed;
 use crate::world::image::Records;
 use crate::world::{Loss, World};
@@ -100,7 +101,9 @@ pub struct Put {
     pub key: KeyId,
     /// Writes a tombstone.
     pub is_delete: bool,
-    /// What its client had been shown.
+    /// It replaces what a quorum read at its home finds.
+    pub reads_first: bool,
+    /// What its client had been shown; of a put that reads first, what it replaced that its read could find.
     pub saw: Vec<PutId>,
     /// The token that went with it.
     pub sent: Option<ClientContext>,
@@ -147,6 +150,7 @@ impl Put {
         Self {
             key,
             is_delete: false,
+            reads_first: false,
             saw: Vec::new(),
             sent: None,
             request: None,
@@ -218,6 +222,8 @@ pub struct History {
     pub puts: Vec<Put>,
     /// All clears.
     pub flushes: Vec<Flush>,
+    /// Signatures of tombstones of which nobody knows yet whose they are.
+    pub unclaimed: BTreeMap<(KeyId, Dot), Signature>,
     by_name: BTreeMap<RecordKey, KeyId>,
 }
 
@@ -545,7 +551,7 @@ impl History {
     /// True if some put that may have been applied had seen this one.
     #[must_use]
     pub fn was_seen(&self, id: PutId) -> bool {
-        self.puts[id].seen_by.iter().any(|&other| self.puts[other].may_exist())
+        self.puts[id].seen_by.iter().any(|&other| self.puts[other].may_exist()) || self.may_be_found(id)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod redis_model;
 pub mod run;
 pub mod scenario;
 pub mod shown;
+pub mod signatures;
 pub mod sweep;
 pub mod village_rules;
 pub mod world;

@@ -12,9 +12,10 @@ use torc_core::outcome::Outcome;
 use crate::checkers::dots::Dots;
 use crate::checkers::forgetting::Forgot;
 use crate::checkers::quorums::StrictRead;
+use crate::checkers::reading_first::Signatures;
 use crate::checkers::{
-    Violation, bounds, causality, clearing, convergence, durability, expiry, forgetting, hints, liveness, outcomes,
-    reaping, request_ids, resurrection, scrubbing,
+    Violation, bounds, causality, clearing, convergence, damage, durability, expiry, forgetting, hints, liveness,
+    outcomes, reaping, request_ids, resurrection, scrubbing,
 };
 use crate::clients::Clients;
 use crate::crowd::Crowd;
@@ -103,6 +104,7 @@ pub(crate) struct Run {
     crowd: Crowd,
     faults: Faults,
     dots: Dots,
+    signatures: Signatures,
     hostile_until_us: u64,
     is_half_over: bool,
     pub(crate) last_reply: Option<(RequestId, Outcome)>,
@@ -125,6 +127,7 @@ impl Run {
             world,
             history,
             dots: Dots::default(),
+            signatures: Signatures::default(),
             hostile_until_us,
             is_half_over: false,
             last_reply: None,
@@ -261,6 +264,7 @@ impl Run {
                 self.clients.on_hung_up(request, &mut self.history, &mut self.world);
                 Ok(())
             }
+            Happening::Asked(name, record) => self.signatures.check(&mut self.history, &name, &record, &self.world),
             Happening::Applied(host, changed) | Happening::Kept(host, changed) => {
                 self.history.learn(&changed);
                 self.dots.check(&changed)?;
@@ -304,6 +308,7 @@ impl Run {
                 Ok(())
             }
             Happening::Noticed(host, notice) => {
+                damage::check(host, &notice, &self.world)?;
                 if let Notice::ContextPruned { key, dropped } = notice {
                     self.history.on_pruned(host, &key, &dropped);
                 }
@@ -335,6 +340,7 @@ impl Run {
             world.hosts[host].clock.offset_ms = 0;
             world.hosts[host].disk.mode = SyncMode::Honest;
             world.hosts[host].disk.is_full = false;
+            world.hosts[host].disk.failing_reads = 0;
             if world.hosts[host].disk.is_out_of_service {
                 world.kill(host, Death::Process, 50_000);
             }

@@ -15,6 +15,11 @@ const RESTARTS_PERCENT: u64 = 8;
 /// Of its own, so that it moves nothing else; this one leaves the seeds that tell a story their runs.
 const CLEARS_STREAM: u64 = 272;
 
+/// As above.
+const FAILING_READS_STREAM: u64 = 15;
+/// As above.
+const READS_FIRST_STREAM: u64 = 72;
+
 /// The kinds of faults that a seed may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
@@ -46,6 +51,8 @@ pub enum FaultKind {
     SlowSync,
     /// Everything that a host says or is told takes long, although it lives: slow and not dead.
     SlowPeer,
+    /// Some or all reads of a disk fail for a while, with an error that proves no damage.
+    FailingReads,
     /// Free space is under the watermark.
     DiskFull,
     /// A node is started with another configuration than its peers; nobody but its peers speaks to it.
@@ -101,6 +108,8 @@ pub struct LoadPlan {
     pub ttl: u64,
     /// What Redis clients do that clears their bucket, in percent.
     pub clears: u64,
+    /// Puts and deletes of keys with siblings that read first what they replace (Redis SET and DEL), in percent.
+    pub reads_first: u64,
 }
 
 /// How dead records are forgotten in a run. It takes minutes, so not every run is about it.
@@ -169,6 +178,9 @@ impl Scenario {
         if !faults.is_empty() && overload.percent(25) {
             faults.push(FaultKind::SlowPeer);
         }
+        if !faults.is_empty() && Chance::new(seed, FAILING_READS_STREAM).percent(20) {
+            faults.push(FaultKind::FailingReads);
+        }
         let mut contexts = Chance::new(seed, 11);
         let mut reaping = Chance::new(seed, 7);
         let reaping = reaping.percent(15).then(|| ReapingPlan {
@@ -215,6 +227,7 @@ impl Scenario {
                 own_quorums: chance.pick(&[0, 0, 30]),
                 ttl: chance.pick(&[0, 0, 25]),
                 clears: clears.pick(&[0, 0, 2, 8]),
+                reads_first: Chance::new(seed, READS_FIRST_STREAM).pick(&[0, 0, 0, 20, 60]),
             },
             running_max: overload.pick(&[RUNNING_MAX_DEFAULT, RUNNING_MAX_DEFAULT, 4, 2, 1]),
             fault_gap_us: if victim.is_some() {

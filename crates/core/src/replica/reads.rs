@@ -53,6 +53,7 @@ impl ReadJob {
             Ok(record) => self.add(key, record),
             Err(StoreError::Damaged) if active(Mutant::DamagedIsAbsent) => {}
             Err(StoreError::Damaged) => self.answer.damaged.push(key),
+            Err(StoreError::Unreadable) if active(Mutant::UnreadableIsAbsent) => {}
             Err(StoreError::Unreadable | StoreError::DiskFull | StoreError::OutOfService) => self.failed = true,
         }
     }

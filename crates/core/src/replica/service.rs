@@ -281,6 +281,7 @@ impl Replica {
         held.current = match reply {
             StoreReply::Record(record) => Current::Known(record),
             StoreReply::Failed(StoreError::Damaged) if active(Mutant::DamagedIsAbsent) => Current::Known(None),
+            StoreReply::Failed(StoreError::Unreadable) if active(Mutant::UnreadableIsAbsent) => Current::Known(None),
             StoreReply::Failed(StoreError::Damaged) => {
                 site.note_damage(key);
                 Current::Damaged

@@ -95,6 +95,10 @@ pub struct Disk {
     pub is_full: bool,
     /// A sync failed.
     pub is_out_of_service: bool,
+    /// Reads that fail without proof of damage, in percent.
+    pub failing_reads: u64,
+    /// Something on it has ever been damaged.
+    pub was_damaged: bool,
     /// It lied, and some of what it lied about is still not durable.
     pub has_lied: bool,
     damaged: BTreeSet<RecordKey>,
@@ -119,6 +123,8 @@ impl Default for Disk {
             mode: SyncMode::Honest,
             is_full: false,
             is_out_of_service: false,
+            failing_reads: 0,
+            was_damaged: false,
             has_lied: false,
             damaged: BTreeSet::new(),
             spoiled: Vec::new(),
@@ -353,6 +359,7 @@ impl Disk {
         if !self.log.is_empty() || !self.durable.records.contains_key(key) {
             return false;
         }
+        self.was_damaged = true;
         self.damaged.insert(key.clone())
     }
 
@@ -362,6 +369,7 @@ impl Disk {
             return false;
         }
         let names = self.durable.records.range(first..=last).map(|entry| entry.0.clone());
+        self.was_damaged = true;
         self.damaged.extend(names);
         self.spoiled.push(Spoiled {
             first: first.to_bytes(),

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod image;
 pub mod lifecycle;
 pub mod network;
+mod storing;
 pub mod trace;
 
 use std::cmp::{Ordering, Reverse};
@@ -23,14 +24,14 @@ use torc_core::message::Envelope;
 use torc_core::node::Node;
 use torc_core::outcome::Outcome;
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{HintMemory, StoreOp, StoreReply};
+use torc_core::storage::{HintMemory, StoreError, StoreOp, StoreReply};
 use torc_core::time::Time;
 use torc_core::wire::{Frame, FrameDecoder, encode_frame};
 
 use crate::chance::Chance;
 use crate::scenario::Scenario;
 use crate::world::clock::Clock;
-use crate::world::disk::{Changed, Disk, SyncMode};
+use crate::world::disk::{Changed, Disk};
 use crate::world::image::{Image, Records};
 use crate::world::network::Network;
 use crate::world::trace::Trace;
@@ -83,6 +84,9 @@ pub enum Happening {
     Replied(RequestId, Outcome),
     /// The node that had a client's request is gone.
     HungUp(RequestId),
+    /// A host asks its store for a record with siblings, its own or one that it keeps for another. In runs in which puts
+    /// read first.
+    Asked(RecordKey, Arc<Record>),
     /// A record changed in a store.
     Applied(usize, Changed),
     /// A host keeps a record for another.
@@ -209,6 +213,8 @@ pub struct World {
     queue: BinaryHeap<Reverse<Queued>>,
     order: u64,
     chance: Chance,
+    /// Decides which reads fail: of its own, so that it moves nothing else.
+    read_chance: Chance,
     next_request: u64,
     generation: u32,
     last_boot_us: Vec<u64>,
@@ -219,6 +225,7 @@ impl World {
     #[must_use]
     pub fn new(scenario: Scenario, keeps_words: bool) -> Self {
         let mut chance = Chance::new(scenario.seed, 3);
+        let read_chance = Chance::new(scenario.seed, 16);
         let catalog = Arc::new(Catalog::new(scenario.buckets.iter().cloned()));
         let members: Vec<Member> = (1..=scenario.nodes).map(member).collect();
         let ring = Arc::new(Ring::new(members.clone(), scenario.partitions, &catalog));
@@ -241,6 +248,7 @@ impl World {
             queue: BinaryHeap::new(),
             order: 0,
             chance,
+            read_chance,
             next_request: 0,
             generation: 0,
             last_boot_us: vec![0; count],
@@ -366,6 +374,7 @@ impl World {
             Event::Read(host, boot, token, op) => {
                 if self.is_boot(host, boot) {
                     let reply = match &op {
+                        _ if self.is_read_lost(host, &op) => StoreReply::Failed(StoreError::Unreadable),
                         StoreOp::Discard(spoiled) => self.discard(host, spoiled),
                         StoreOp::Get { .. }
                         | StoreOp::Scan { .. }
@@ -413,41 +422,6 @@ impl World {
 
     fn is_boot(&self, host: usize, boot: u32) -> bool {
         self.hosts[host].boot == boot
-    }
-
-    fn commit(&mut self, host: usize, boot: u32) {
-        if !self.is_boot(host, boot) {
-            return;
-        }
-        let batch = self.hosts[host].disk.apply_batch();
-        if batch.must_sync {
-            let (low, high) = self.scenario.disk.sync_us;
-            let more = match self.hosts[host].disk.mode {
-                SyncMode::Slow(us) => us,
-                SyncMode::Honest | SyncMode::Lying | SyncMode::Failing => 0,
-            };
-            let at = self.now_us + self.chance.between(low, high) + more;
-            self.schedule(at, Event::Synced(host, boot));
-        }
-        for (key, record) in batch.removed {
-            self.happenings.push(Happening::Removed(host, key, record));
-        }
-        for changed in batch.kept {
-            self.happenings.push(Happening::Kept(host, changed));
-        }
-        for hint in batch.delivered {
-            self.happenings.push(Happening::Delivered(host, hint));
-        }
-        for changed in batch.changed {
-            self.happenings.push(Happening::Applied(host, changed));
-        }
-        self.answer(host, batch.answers);
-    }
-
-    fn answer(&mut self, host: usize, answers: Vec<(Token, StoreReply)>) {
-        for (token, reply) in answers {
-            self.step(host, Input::Stored { token, reply });
-        }
     }
 
     /// Hands an input to a node, now or when it goes on.
@@ -536,22 +510,6 @@ impl World {
         for delay_us in self.network.arrivals(from, to) {
             let at = self.now_us + delay_us;
             self.schedule(at, Event::Deliver(to, sender, parcel.clone()));
-        }
-    }
-
-    fn store(&mut self, host: usize, token: Token, op: StoreOp) {
-        let boot = self.hosts[host].boot;
-        match op {
-            StoreOp::Get { .. } | StoreOp::Scan { .. } | StoreOp::Scrub { .. } | StoreOp::Discard(_) => {
-                let at = self.now_us + self.chance.below(self.scenario.disk.read_us_max + 1);
-                self.schedule(at, Event::Read(host, boot, token, op));
-            }
-            StoreOp::Commit { .. } | StoreOp::PutMeta(_) => {
-                if self.hosts[host].disk.ask(token, op) {
-                    let at = self.now_us + self.chance.below(50);
-                    self.schedule(at, Event::Commit(host, boot));
-                }
-            }
         }
     }
 }
