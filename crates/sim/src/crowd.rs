@@ -87,7 +87,7 @@ impl Crowd {
         Self {
             is_there,
             bucket: bucket.id,
-            chance: Chance::new(world.scenario.seed, 15),
+            chance: Chance::new(world.scenario.seed, 17),
             until_us,
             turn: 0,
             key: 0,
