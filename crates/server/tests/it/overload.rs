@@ -14,7 +14,7 @@ const STALL_MS: u32 = 500;
 /// Connections that keep a node just busy.
 const FEW: usize = 4;
 /// Connections for an overload: each waits its turn while the others ask.
-const MANY: usize = 48;
+const MANY: usize = 128;
 /// A node may grow by this much under overload.
 const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
