@@ -103,6 +103,8 @@ pub struct Put {
     pub is_delete: bool,
     /// It replaces what a quorum read at its home finds.
     pub reads_first: bool,
+    /// No record is left that has seen what it replaced.
+    pub is_cover_void: bool,
     /// What its client had been shown; of a put that reads first, what it replaced that its read could find.
     pub saw: Vec<PutId>,
     /// The token that went with it.
@@ -151,6 +153,7 @@ impl Put {
             key,
             is_delete: false,
             reads_first: false,
+            is_cover_void: false,
             saw: Vec::new(),
             sent: None,
             request: None,
@@ -484,6 +487,7 @@ impl History {
     }
 
     fn void_if_gone(&mut self, id: PutId, world: &World) {
+        self.puts[id].is_cover_void |= self.puts[id].reads_first && !self.is_cover_held(id, world);
         if self.holders(id, world).is_empty() && self.keepers(id, world) == 0 {
             self.puts[id].is_void = true;
             self.puts[id].is_quorum_void = true;

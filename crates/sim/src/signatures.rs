@@ -48,6 +48,21 @@ impl History {
         key.homes.iter().any(at_home) || key.stand_ins.iter().any(kept)
     }
 
+    /// True if some home, or who stands in for one, has a record that has seen all that a put which read first replaced. Only its own
+    /// record says so, and what merged that: the context that its client goes on with names the put alone.
+    #[must_use]
+    pub fn is_cover_held(&self, id: PutId, world: &World) -> bool {
+        let (put, key) = (&self.puts[id], &self.keys[self.puts[id].key]);
+        let covers_all = |record: &Record| {
+            let seen = record.as_siblings().map(|record| &record.seen);
+            let mut dots = put.saw.iter().flat_map(|&old| &self.puts[old].dots);
+            seen.is_some_and(|seen| dots.all(|dot| covers(seen, *dot)))
+        };
+        let at_home = |&home: &usize| world.believed(home, &key.name).is_some_and(|record| covers_all(record));
+        let kept = |&host: &usize| world.kept(host, &key.name).any(covers_all);
+        key.homes.iter().any(at_home) || key.stand_ins.iter().any(kept)
+    }
+
     /// A put that read first has replaced these.
     pub fn found(&mut self, id: PutId, found: &[PutId]) {
         for &seen in found {

@@ -18,7 +18,7 @@ pub fn check(history: &History, key: KeyId, shown: &Shown) -> Result<(), Violati
         for old in put.saw.iter().filter(|old| shown.puts.contains(old)) {
             // Whether what had replaced it survived a loss can't be told of what was pruned.
             let is_unknown = info.lost_at_us.is_some() && history.was_pruned(id);
-            if history.was_pruned(*old) || is_unknown {
+            if history.was_pruned(*old) || is_unknown || put.is_cover_void {
                 continue;
             }
             // A request that was signed at two homes was seen under one of its dots.

@@ -44,3 +44,10 @@ fn a_life_that_signed_in_memory_ends_with_the_stop() {
 fn a_node_that_starts_with_a_wrong_clock_signs_nothing_by_it() {
     is_clean(72_760);
 }
+
+/// A SET that had read first was replaced by its own client, whose context names that SET alone. Then the one disk whose record
+/// had seen what the SET replaced was exchanged for an older one: what had been replaced came back, and no promise was broken.
+#[test]
+fn what_a_set_replaced_may_come_back_with_the_only_record_that_had_seen_it() {
+    is_clean(1_154);
+}
