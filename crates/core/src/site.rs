@@ -505,11 +505,7 @@ impl Site {
 
     /// Queues for a key's lock; true if it is held at once, else `Event::LockGranted` or `Event::Carried` comes.
     pub fn lock(&mut self, group: &Bytes, op: OpId, waiting: impl FnOnce() -> Waiting) -> bool {
-        let is_held = self.locks.acquire(group, op);
-        if !is_held {
-            self.locks.wait(group, waiting());
-        }
-        is_held
+        self.locks.acquire(group, op, waiting)
     }
 
     /// Leaves a key's lock, held or not.

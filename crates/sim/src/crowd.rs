@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use torc_core::command::{Command, Options, Target, UpdateKey, ViewKey};
-use torc_core::id::{BucketId, RequestId};
+use torc_core::id::{ActorId, BucketId, RequestId};
 use torc_core::key::RecordKey;
 use torc_core::keyspace::{KeyView, Update, UpdateReply, Want};
 use torc_core::outcome::{Certainty, Outcome};
@@ -13,6 +13,7 @@ use torc_core::outcome::{Certainty, Outcome};
 use crate::chance::Chance;
 use crate::checkers::{Violation, bounds};
 use crate::history::answers_of;
+use crate::world::disk::Changed;
 use crate::world::{Alarm, Event, World};
 
 /// Some wait less than the one that they go along with, some more.
@@ -66,6 +67,8 @@ pub struct Crowd {
     asks: Vec<Ask>,
     pending: BTreeMap<RequestId, usize>,
     look: Option<RequestId>,
+    /// Who has signed what was applied to the key since they asked.
+    signers: BTreeSet<ActorId>,
     /// What the key held before.
     text: String,
     fields: BTreeSet<String>,
@@ -96,6 +99,7 @@ impl Crowd {
             asks: Vec::new(),
             pending: BTreeMap::new(),
             look: None,
+            signers: BTreeSet::new(),
             text: String::new(),
             fields: BTreeSet::new(),
         }
@@ -131,6 +135,17 @@ impl Crowd {
     pub fn on_lost(&mut self, name: &RecordKey, world: &mut World) {
         if self.is_there && name.bucket() == self.bucket && name.partition_key() == self.name().as_bytes() {
             self.start_over(world);
+        }
+    }
+
+    /// A record changed in a store.
+    pub fn on_applied(&mut self, changed: &Changed) {
+        let is_there = self.is_there && changed.key.bucket() == self.bucket;
+        if is_there
+            && changed.key.partition_key() == self.name().as_bytes()
+            && let Some(record) = changed.after.as_lww()
+        {
+            self.signers.insert(record.stamp.dot.actor);
         }
     }
 
@@ -193,8 +208,7 @@ impl Crowd {
         }
     }
 
-    /// All ask at once, and at one node: it sends them all to the same home. At two homes they would not see one another's,
-    /// which is what an available bucket is allowed.
+    /// All ask at once, and at one node: as long as it can, it sends them all to the same home.
     fn burst(&mut self, world: &mut World) {
         let is_hash = self.key % 2 == 1;
         self.doing = match is_hash {
@@ -203,6 +217,7 @@ impl Crowd {
             false => Doing::Append,
         };
         let host = self.chance.index(world.hosts.len());
+        self.signers.clear();
         for _ in 0..self.chance.between(2, 8) {
             self.tokens += 1;
             let token = format!("<{:0width$}>", self.tokens, width = TOKEN_BYTES - 2);
@@ -290,6 +305,11 @@ impl Crowd {
     fn judge(&mut self, view: &KeyView, world: &mut World) -> Result<(), Violation> {
         let asks = std::mem::take(&mut self.asks);
         let is_exact = asks.iter().all(|ask| ask.told != Some(Told::Unknown));
+        if self.signers.len() > 1 {
+            // At two homes they may not have seen one another's, which is what an available bucket is allowed.
+            self.start_over(world);
+            return Ok(());
+        }
         let judged = match self.doing {
             Doing::Append => self.judge_text(&asks, view),
             Doing::Set => self.judge_fields(&asks, is_exact, view),

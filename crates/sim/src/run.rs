@@ -268,6 +268,7 @@ impl Run {
             Happening::Applied(host, changed) | Happening::Kept(host, changed) => {
                 self.history.learn(&changed);
                 self.dots.check(&changed)?;
+                self.crowd.on_applied(&changed);
                 causality::check(&self.history, host, &changed, &self.world)?;
                 let forgot = forgetting::check(&self.history, host, &changed, &self.world)?;
                 self.on_forgotten(forgot, host, &changed);

@@ -33,9 +33,10 @@ pub struct KeyLocks {
 }
 
 impl KeyLocks {
-    /// True if nobody held the key's lock: the operation does now.
-    pub fn acquire(&mut self, group: &Bytes, op: OpId) -> bool {
-        if self.queues.contains_key(group) {
+    /// Queues for a key; true if the lock is held at once.
+    pub fn acquire(&mut self, group: &Bytes, op: OpId, waiting: impl FnOnce() -> Waiting) -> bool {
+        if let Some(queue) = self.queues.get_mut(group) {
+            queue.waiting.push_back(waiting());
             return false;
         }
         let (holder, waiting) = (op, VecDeque::new());
@@ -43,10 +44,10 @@ impl KeyLocks {
         true
     }
 
-    /// Queues for a key whose lock somebody holds.
-    pub fn wait(&mut self, group: &Bytes, waiting: Waiting) {
+    /// One that was taken out of the queue waits again, before all others.
+    pub fn wait_first(&mut self, group: &Bytes, waiting: Waiting) {
         if let Some(queue) = self.queues.get_mut(group) {
-            queue.waiting.push_back(waiting);
+            queue.waiting.push_front(waiting);
         }
     }
 
@@ -128,17 +129,18 @@ mod tests {
     fn a_lock_passes_on_in_order_and_a_waiter_that_leaves_or_is_taken_does_not_pass_it_on() {
         let mut locks = KeyLocks::default();
         let key = Bytes::from_static(b"k");
-        assert!(locks.acquire(&key, OpId(1)));
+        assert!(locks.acquire(&key, OpId(1), || unreachable!("it need not wait")));
         for op in 2..=5 {
-            assert!(!locks.acquire(&key, OpId(op)));
-            locks.wait(&key, waiting(op));
+            assert!(!locks.acquire(&key, OpId(op), || waiting(op)));
         }
         assert!(locks.waiting(&key).map(|waiting| waiting.op.0).eq(2..=5));
         assert_eq!(locks.release(&key, OpId(2)), None);
         assert!(locks.take(&key, OpId(4)) && !locks.take(&key, OpId(4)), "it waits once");
         assert!(!locks.take(&key, OpId(1)), "it holds the lock");
         assert!(!locks.knows(&key, OpId(4)) && locks.knows(&key, OpId(1)) && locks.knows(&key, OpId(5)));
-        assert_eq!(locks.release(&key, OpId(1)), Some(OpId(3)));
+        locks.wait_first(&key, waiting(4));
+        assert_eq!(locks.release(&key, OpId(1)), Some(OpId(4)));
+        assert_eq!(locks.release(&key, OpId(4)), Some(OpId(3)));
         assert_eq!(locks.release(&key, OpId(3)), Some(OpId(5)));
         assert_eq!(locks.release(&key, OpId(5)), None);
         assert!(locks.is_empty());

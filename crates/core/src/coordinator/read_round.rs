@@ -74,10 +74,41 @@ struct HeldBack {
     hedged: Option<NodeId>,
 }
 
+/// Whose answers count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sources {
+    /// What is answered is written back first where too few homes hold it.
+    pub strict: bool,
+    /// Stand-ins are not asked.
+    pub homes_alone: bool,
+}
+
+impl Sources {
+    /// Homes, and stand-ins unless it is strict.
+    #[must_use]
+    pub fn of(strict: bool) -> Self {
+        let homes_alone = strict;
+        Self { strict, homes_alone }
+    }
+}
+
 impl ReadRound {
     /// Asks every reachable home but the slow ones, if the others are enough; the unreachable have failed already.
     #[must_use]
     pub fn start(meta: Meta, homes: &[Home], need: Need, want: &ReadWant, strict: bool, site: &mut Site) -> Self {
+        Self::start_at(Sources::of(strict), meta, homes, need, want, site)
+    }
+
+    /// The same, from these sources.
+    #[must_use]
+    pub fn start_at(
+        sources: Sources,
+        meta: Meta,
+        homes: &[Home],
+        need: Need,
+        want: &ReadWant,
+        site: &mut Site,
+    ) -> Self {
         let mut tally = Tally::new(homes, need);
         let mut ask: SmallVec<[NodeId; 3]> = SmallVec::new();
         for home in homes {
@@ -91,7 +122,7 @@ impl ReadRound {
         let is_range = matches!(want, ReadWant::Range { .. });
         // What is kept for others is in no listing.
         let kept = match want {
-            ReadWant::Records(keys) if !strict => Some(keys.clone()),
+            ReadWant::Records(keys) if !sources.homes_alone => Some(keys.clone()),
             ReadWant::Records(_) | ReadWant::Range { .. } => None,
         };
         let is_short = ask.len() < homes.len();
@@ -104,7 +135,7 @@ impl ReadRound {
             places: Places::of(want),
             tally,
             answers: Vec::with_capacity(homes.len()),
-            strict,
+            strict: sources.strict,
             kept,
             write_back: None,
             held_back,

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use crate::command::UpdateKey;
 use crate::coordinator::locks::{KeyLocks, Waiting};
 use crate::event::Event;
-use crate::id::OpId;
 use crate::keyspace::{self, Update, UpdateReply, Want};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome};
@@ -18,6 +17,8 @@ use crate::time::Time;
 const RIDERS_MAX: usize = 256;
 /// Most bytes that they write, with [`FIELD_BYTES`] for each field.
 const WEIGHT_MAX: usize = 64 << 10;
+/// Most bytes of a string that all of them together copy in one step.
+const COPIED_BYTES_MAX: usize = 4 << 20;
 const FIELD_BYTES: usize = 32;
 /// How much longer than the one that it goes with an update may want to wait: it shares its deadline.
 const PATIENCE_MS: u64 = 1_000;
@@ -67,85 +68,124 @@ impl Share {
 /// One that goes along.
 #[derive(Debug)]
 pub struct Rider {
-    op: OpId,
-    /// What it does.
-    pub update: Update,
+    waiting: Waiting,
     /// What is answered to it.
     pub share: Share,
+}
+
+impl Rider {
+    /// What it does.
+    #[must_use]
+    pub fn update(&self) -> &Update {
+        &self.waiting.command.update
+    }
 }
 
 /// Those that go along with one update, in their order.
 #[derive(Debug, Default)]
 pub struct Riders {
-    riders: Vec<Rider>,
+    /// What they want to know is being read; they are still in the queue.
+    chosen: Vec<Waiting>,
     /// They have left the queue: their answers come from here.
-    are_aboard: bool,
+    aboard: Vec<Rider>,
+    /// In company it did not work.
+    is_alone: bool,
 }
 
 impl Riders {
-    /// Those of the first that wait for `leader`'s key that may go along with it: what they want to know is read for them too.
-    pub fn of(leader: &UpdateKey, deadline: Time, locks: &KeyLocks, group: &Bytes) -> Self {
+    /// Chooses those of the first that wait for `leader`'s key that may go along with it.
+    pub fn choose(&mut self, leader: &UpdateKey, deadline: Time, locks: &KeyLocks, group: &Bytes) {
+        if self.is_alone || !self.aboard.is_empty() {
+            return;
+        }
         let mut weight = weight_of(&leader.update);
         let may_ride = |waiting: &&Waiting| {
             weight += weight_of(&waiting.command.update);
             weight <= WEIGHT_MAX && suits(leader, deadline, waiting)
         };
-        let riders = locks.waiting(group).take_while(may_ride).take(RIDERS_MAX);
-        let riders = riders.map(|waiting| Rider {
-            op: waiting.op,
-            update: waiting.command.update.clone(),
-            share: Share::default(),
-        });
-        Self {
-            riders: riders.collect(),
-            are_aboard: false,
-        }
+        let chosen = locks.waiting(group).take_while(may_ride).take(RIDERS_MAX);
+        self.chosen = chosen.cloned().collect();
+    }
+
+    /// True if others are read for, or go along.
+    #[must_use]
+    pub fn is_company(&self) -> bool {
+        !self.chosen.is_empty() || !self.aboard.is_empty()
     }
 
     /// What to read for all.
+    #[must_use]
     pub fn want(&self, mut want: Want) -> Want {
-        for rider in &self.riders {
-            keyspace::add_want(&mut want, &rider.update);
+        let aboard = self.aboard.iter().map(Rider::update);
+        for update in self.chosen.iter().map(|waiting| &waiting.command.update).chain(aboard) {
+            keyspace::add_want(&mut want, update);
         }
         want
     }
 
-    /// Takes out of the queue those that still wait. From now on they share what becomes of this commit.
-    pub fn board(&mut self, group: &Bytes, site: &mut Site) {
-        if self.are_aboard {
-            return;
+    /// What was asked for all could not be read: that may be for one of them. True if there is somebody to leave behind.
+    pub fn leave_behind(&mut self) -> bool {
+        self.is_alone = true;
+        !std::mem::take(&mut self.chosen).is_empty()
+    }
+
+    /// Takes out of the queue those that still wait. From now on they share what becomes of this commit. Each of them may copy the
+    /// string, of so many bytes, once more: of a long one few go along.
+    pub fn board(&mut self, group: &Bytes, string_bytes: usize, site: &mut Site) -> &mut [Rider] {
+        let riders_max = COPIED_BYTES_MAX / string_bytes.max(1);
+        for waiting in std::mem::take(&mut self.chosen).into_iter().take(riders_max) {
+            if site.locks.take(group, waiting.op) {
+                let share = Share::default();
+                self.aboard.push(Rider { waiting, share });
+                site.stats.updates_carried += 1;
+            }
         }
-        self.are_aboard = true;
-        self.riders.retain(|rider| site.locks.take(group, rider.op));
-        site.stats.updates_carried += self.riders.len() as u64;
+        &mut self.aboard
     }
 
-    /// Those aboard, in their order.
-    pub fn aboard(&mut self) -> &mut [Rider] {
-        let count = if self.are_aboard { self.riders.len() } else { 0 };
-        &mut self.riders[..count]
+    /// True if an earlier attempt of one of them may have reached some home.
+    #[must_use]
+    pub fn are_tried(&self) -> bool {
+        self.aboard.iter().any(|rider| rider.share.is_tried)
     }
 
-    /// Tells each what became of it.
+    /// The attempt is made again.
+    pub fn try_again(&mut self) {
+        self.aboard.iter_mut().for_each(|rider| rider.share.try_again());
+    }
+
+    /// Tells each what became of it. Who was refused because of what others wrote, and these have failed, has failed with them.
     pub fn tell(&mut self, fate: &Result<Answered, Failure>, site: &mut Site) {
-        for rider in self.aboard() {
+        for mut rider in std::mem::take(&mut self.aboard) {
+            if let (Err(failure), Err(cause)) = (fate, &mut rider.share.reply) {
+                *cause = failure.cause.clone();
+            }
             let outcome = rider.share.outcome(fate);
-            site.notify(rider.op, Event::Carried(Some(outcome)));
+            site.notify(rider.waiting.op, Event::Carried(Some(outcome)));
         }
     }
 
     /// Nothing was done for any, for this node's copy can't be read: each looks for another home.
     pub fn set_down(&mut self, site: &mut Site) {
-        for rider in self.aboard() {
-            site.notify(rider.op, Event::Carried(None));
+        for rider in std::mem::take(&mut self.aboard) {
+            site.notify(rider.waiting.op, Event::Carried(None));
         }
+    }
+
+    /// Nothing was done for any: they wait again, before those that have come since. True if there were any.
+    pub fn put_back(&mut self, group: &Bytes, site: &mut Site) -> bool {
+        let aboard = std::mem::take(&mut self.aboard);
+        let had_any = self.leave_behind() || !aboard.is_empty();
+        for rider in aboard.into_iter().rev() {
+            site.locks.wait_first(group, rider.waiting);
+        }
+        had_any
     }
 
     /// A planted bug: they are answered before what carries them is durable anywhere.
     pub fn tell_too_early(&mut self, site: &mut Site) {
         if active(Mutant::RiderAnsweredEarly) {
-            let answered = Answered::default();
-            self.tell(&Ok(answered), site);
+            self.tell(&Ok(Answered::default()), site);
         }
     }
 }
@@ -163,5 +203,9 @@ fn weight_of(update: &Update) -> usize {
         Want::Fields(fields) => fields.len(),
         Want::Head | Want::AllFields => 1,
     };
-    update.payload_bytes() + fields * FIELD_BYTES
+    let gap = match update {
+        Update::SetRange { offset, .. } => *offset as usize,
+        _ => 0,
+    };
+    update.payload_bytes() + fields * FIELD_BYTES + gap
 }

@@ -63,6 +63,12 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// What is spread.
+    #[must_use]
+    pub fn records(&self) -> &[(RecordKey, Arc<Record>)] {
+        &self.records
+    }
+
     /// Sends the records to the other homes. This node's own commit is under way: of its copy, or of what it keeps.
     #[must_use]
     pub fn start(

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::causality::{Record, Stamp};
+use crate::causality::{LwwRecord, Record, Stamp};
 use crate::change::{Change, Changed, Registers};
 use crate::command::{Command, UpdateKey};
 use crate::coordinator::locks::Waiting;
 use crate::coordinator::put::unreadable;
-use crate::coordinator::read_round::RoundState;
+use crate::coordinator::read_round::{RoundState, Sources};
 use crate::coordinator::riders::{Riders, Share};
 use crate::coordinator::spread::{Signer, Spread, SpreadState};
 use crate::coordinator::validate::{self, Plan};
@@ -39,6 +39,8 @@ pub struct Update {
     want: Want,
     share: Share,
     riders: Riders,
+    /// What the attempt before has written.
+    before: Vec<(RecordKey, Arc<Record>)>,
     floor: Hlc,
     attempt: u16,
     gathered: Option<Box<Gathering>>,
@@ -132,6 +134,7 @@ impl Update {
             want,
             share: Share::default(),
             riders: Riders::default(),
+            before: Vec::new(),
             floor: Hlc::ZERO,
             attempt: 0,
             gathered: None,
@@ -154,19 +157,16 @@ impl Update {
 
     fn read(&mut self, site: &mut Site) -> Progress {
         self.stage = Stage::Reading;
-        if self.attempt == 0 {
-            self.riders = Riders::of(&self.command, self.meta.deadline, &site.locks, &self.group);
-        }
+        self.riders
+            .choose(&self.command, self.meta.deadline, &site.locks, &self.group);
         self.want = self.riders.want(keyspace::want_of(&self.command.update));
-        let strict = self.command.options.strict;
-        let mut gathering = Gathering::start(
-            self.meta,
-            self.plan.clone(),
-            self.read_need.clone(),
-            &self.want,
-            strict,
-            site,
-        );
+        let sources = Sources {
+            strict: self.command.options.strict,
+            // Who keeps something that one of a company asks for need not know what another does.
+            homes_alone: self.riders.is_company(),
+        };
+        let (plan, need) = (self.plan.clone(), self.read_need.clone());
+        let mut gathering = Gathering::start(self.meta, plan, need, &self.want, sources, site);
         let state = gathering.state(&self.want, site);
         self.gathered = Some(Box::new(gathering));
         self.on_read(state, site)
@@ -175,7 +175,12 @@ impl Update {
     fn on_read(&mut self, state: RoundState, site: &mut Site) -> Progress {
         match state {
             RoundState::Pending => Progress::Continue,
-            RoundState::Failed(cause) => self.fail(cause, Certainty::NotApplied, site),
+            RoundState::Failed(cause) => {
+                if self.riders.leave_behind() && site.now.time < self.meta.deadline {
+                    return self.read(site);
+                }
+                self.fail(cause, Certainty::NotApplied, site)
+            }
             RoundState::Ready => {
                 if let Some(gathering) = &mut self.gathered
                     && let Some(want) =
@@ -196,10 +201,10 @@ impl Update {
         let Some(mut gathering) = self.gathered.take() else {
             return Progress::Continue;
         };
-        self.riders.board(&self.group, site);
+        let string_bytes = gathering.gathered.string_bytes();
+        let riders = self.riders.board(&self.group, string_bytes, site);
         let wall = site.expiry_wall();
         let floor = self.floor.max(gathering.gathered.highest());
-        let riders = self.riders.aboard();
         let mut stamps = Stamps { site, floor };
         let mut chain = Chain {
             head: &self.plan.key,
@@ -210,24 +215,30 @@ impl Update {
         };
         self.share.reply = chain.apply(&self.command.update, riders.is_empty(), &mut stamps);
         for rider in riders {
-            rider.share.reply = chain.apply(&rider.update, false, &mut stamps);
+            rider.share.reply = chain.apply(rider.update(), false, &mut stamps);
         }
         let writes = chain.writes;
-        if writes.is_empty() {
+        // What an earlier attempt wrote and nobody has outbid stands at fewer than w homes, and is not written again: it goes along.
+        self.before
+            .retain(|(key, record)| !writes.contains_key(key.sort_key()) && gathering.gathered.shows(key, record));
+        if writes.is_empty() && self.before.is_empty() {
             gathering.repair(site);
             return self.answer(gathering.round.answered(), site);
         }
         self.riders.tell_too_early(site);
-        let changes = writes.into_iter().map(|(sort, registers)| {
+        // The first round that found a record found it as the update was computed.
+        let found = gathering.records.iter().rev();
+        let found: BTreeMap<_, _> = found.map(|(key, record)| (key, record)).collect();
+        let written = writes.into_iter().map(|(sort, registers)| {
             let key = self.plan.key.with_sort_key(&sort);
-            let base = gathering
-                .records
-                .iter()
-                .find(|record| record.0 == key)
-                .map(|record| Arc::clone(&record.1));
+            let base = found.get(&key).map(|record| Arc::clone(record));
             (key, Change::Registers(Registers { base, registers }))
         });
-        let changes = changes.collect();
+        let before = std::mem::take(&mut self.before).into_iter().map(|(key, record)| {
+            let (base, registers) = (Some(record), LwwRecord::default());
+            (key, Change::Registers(Registers { base, registers }))
+        });
+        let changes = written.chain(before).collect();
         self.gathered = Some(gathering);
         self.stage = Stage::Committing;
         self.attempt += 1;
@@ -272,10 +283,16 @@ impl Update {
     /// This node's copy can't be read, and so nothing was signed on it: another home has one that can (RULINGS 15).
     fn hand_over(&mut self, site: &mut Site) -> Progress {
         let command = Command::Update(self.command.clone());
-        if self.attempt == 1 && site.hand_over(self.meta.origin, command, self.meta.deadline) {
-            self.riders.set_down(site);
-            site.unlock(&self.group, self.meta.id);
-            return Progress::Done;
+        if !self.share.is_tried && !self.riders.are_tried() {
+            if site.hand_over(self.meta.origin, command, self.meta.deadline) {
+                self.riders.set_down(site);
+                site.unlock(&self.group, self.meta.id);
+                return Progress::Done;
+            }
+            // It may be what another of them writes that can't be read.
+            if self.riders.put_back(&self.group, site) {
+                return self.read(site);
+            }
         }
         self.fail(unreadable().cause, Certainty::NotApplied, site)
     }
@@ -292,11 +309,9 @@ impl Update {
             SpreadState::Outbid(stamp) if self.attempt <= REMINTS_MAX => {
                 self.floor = self.floor.max(stamp.hlc);
                 site.stats.remints += 1;
+                self.before = spread.records().to_vec();
                 self.share.try_again();
-                self.riders
-                    .aboard()
-                    .iter_mut()
-                    .for_each(|rider| rider.share.try_again());
+                self.riders.try_again();
                 self.read(site)
             }
             SpreadState::Outbid(_) => {

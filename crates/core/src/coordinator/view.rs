@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::causality::Record;
 use crate::command::ViewKey;
 use crate::coordinator::merged::Merged;
-use crate::coordinator::read_round::{ReadRound, RoundState};
+use crate::coordinator::read_round::{ReadRound, RoundState, Sources};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::{Event, Meta, Progress};
 use crate::key::RecordKey;
@@ -39,8 +39,8 @@ impl View {
             Ok(begun) => begun,
             Err(failure) => return validate::fail(meta, failure, site),
         };
-        let strict = command.options.strict;
-        let mut gathering = Gathering::start(meta, plan, need, &command.want, strict, site);
+        let sources = Sources::of(command.options.strict);
+        let mut gathering = Gathering::start(meta, plan, need, &command.want, sources, site);
         let state = gathering.state(&command.want, site);
         let mut op = Self {
             meta,
@@ -98,7 +98,7 @@ pub struct Gathering {
     meta: Meta,
     plan: Plan,
     need: Need,
-    strict: bool,
+    sources: Sources,
     /// What is known so far.
     pub gathered: Gathered,
     /// The whole records behind `gathered`, for writes that must not forget what a quorum holds.
@@ -111,16 +111,16 @@ pub struct Gathering {
 
 impl Gathering {
     /// Asks the homes for the first round.
-    pub fn start(meta: Meta, plan: Plan, need: Need, want: &Want, strict: bool, site: &mut Site) -> Self {
+    pub fn start(meta: Meta, plan: Plan, need: Need, want: &Want, sources: Sources, site: &mut Site) -> Self {
         let ask = records_wanted(&plan.key, want);
-        let round = ReadRound::start(meta, &plan.homes, need.clone(), &ask, strict, site);
+        let round = ReadRound::start_at(sources, meta, &plan.homes, need.clone(), &ask, site);
         let range = matches!(ask, ReadWant::Range { .. }).then_some(ask);
         let gathered = Gathered::default();
         Self {
             meta,
             plan,
             need,
-            strict,
+            sources,
             gathered,
             records: Vec::new(),
             round,
@@ -132,7 +132,7 @@ impl Gathering {
     /// Asks for more of the same key, keeping what is known.
     pub fn again(&mut self, want: &Want, site: &mut Site) -> RoundState {
         let ask = records_wanted(&self.plan.key, want);
-        self.round = ReadRound::start(self.meta, &self.plan.homes, self.need.clone(), &ask, self.strict, site);
+        self.round = ReadRound::start_at(self.sources, self.meta, &self.plan.homes, self.need.clone(), &ask, site);
         self.range = matches!(ask, ReadWant::Range { .. }).then_some(ask);
         self.state(want, site)
     }
@@ -186,7 +186,7 @@ impl Gathering {
         range.start = from;
         self.round.repair(site);
         let ask = self.range.clone().expect("checked above");
-        self.round = ReadRound::start(self.meta, &self.plan.homes, self.need.clone(), &ask, self.strict, site);
+        self.round = ReadRound::start_at(self.sources, self.meta, &self.plan.homes, self.need.clone(), &ask, site);
         self.state(want, site)
     }
 

@@ -96,7 +96,8 @@ impl Trees {
     /// What is known, to be kept over a clean stop: nothing is in flight.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
-        let is_sure = |id: &TreeId| !self.stale.iter().any(|stale| stale.0 == *id);
+        let is_counted_anew = |id: &TreeId| self.count.as_ref().is_some_and(|count| count.id == *id);
+        let is_sure = |id: &TreeId| !is_counted_anew(id) && !self.stale.iter().any(|stale| stale.0 == *id);
         checkpoint::encode(self.counted.iter().filter(|entry| is_sure(entry.0)))
     }
 

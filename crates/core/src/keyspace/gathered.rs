@@ -53,6 +53,27 @@ impl Gathered {
         }
     }
 
+    /// How long the string is, if the head has one.
+    #[must_use]
+    pub fn string_bytes(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.payload.bytes())
+    }
+
+    /// True if what was gathered under `key` is what this record says, and nothing later.
+    #[must_use]
+    pub fn shows(&self, key: &RecordKey, record: &Record) -> bool {
+        let found = match key.sort_key() {
+            [] => self.head.as_ref(),
+            [FIELD_PREFIX, name @ ..] => self.fields.get(name),
+            _ => None,
+        };
+        let same = |found: &LwwRecord, wrote: &LwwRecord| found.stamp == wrote.stamp && found.expiry == wrote.expiry;
+        record
+            .as_lww()
+            .zip(found)
+            .is_some_and(|(wrote, found)| same(found, wrote))
+    }
+
     /// The highest clock in what was gathered: what an update's stamps must exceed.
     #[must_use]
     pub fn highest(&self) -> Hlc {

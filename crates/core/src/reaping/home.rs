@@ -128,7 +128,7 @@ impl Home {
                     class,
                     records_max: 1,
                     bytes_max: 1,
-                    may_wait: true,
+                    may_wait: false,
                 });
                 let looking = Looking {
                     check: self.next,

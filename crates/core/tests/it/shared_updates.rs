@@ -97,20 +97,17 @@ fn another_kind_keeps_its_turn_and_ends_the_company() {
 #[test]
 fn one_that_is_refused_costs_the_others_nothing() {
     let (mut cluster, home) = cluster();
-    let write = |offset, data: &'static str| Update::SetRange {
-        offset,
-        data: Bytes::from_static(data.as_bytes()),
-    };
-    let asked = begin_all(
-        &mut cluster,
-        home,
-        vec![write(0, "a"), write(0, "bb"), write(9_000_000, "x"), write(1, "cc")],
-    );
+    let append = |bytes: usize| Update::Append(Bytes::from(vec![b'x'; bytes]));
+    let most = 1 << 20;
+    let asked = begin_all(&mut cluster, home, vec![append(most - 2)]);
+    cluster.run_for_ms(100);
+    assert_eq!(replies(&mut cluster, &asked), [UpdateReply::Integer(most as i64 - 2)]);
+    let asked = begin_all(&mut cluster, home, vec![append(0), append(1), append(2), append(1)]);
     cluster.run_for_ms(100);
     let refused = failure(&mut cluster, asked[2]);
     assert!(matches!(refused.cause, Cause::ValueTooLarge { .. }), "{refused:?}");
     assert_eq!(refused.certainty, Certainty::NotApplied);
-    let expected = [1, 2, 3].map(UpdateReply::Integer);
+    let expected = [2, 1, 0].map(|less| UpdateReply::Integer(most as i64 - less));
     assert_eq!(replies(&mut cluster, &[asked[0], asked[1], asked[3]]), expected);
     assert_eq!(carried(&cluster, home), 2);
 }
@@ -164,4 +161,42 @@ fn what_went_along_is_unknown_when_its_time_is_up_and_what_waits_was_not_applied
         assert_eq!(failure(&mut cluster, id).certainty, Certainty::Unknown);
     }
     assert_eq!(cluster.nodes[&home].in_flight(), 0);
+}
+
+#[test]
+fn a_field_that_cannot_be_read_keeps_waiting_only_those_that_ask_for_it() {
+    let (mut cluster, home) = cluster();
+    let asked = begin_all(&mut cluster, home, vec![set("b")]);
+    cluster.run_for_ms(100);
+    assert_eq!(replies(&mut cluster, &asked), [UpdateReply::Integer(1)]);
+    let disk = cluster.disks.get_mut(&home).expect("its disk");
+    let field = disk.records.keys().find(|key| key.sort_key() == b"\x01b").cloned();
+    disk.unreadable.insert(field.expect("the field"));
+    let of_all = Options {
+        read: Some(QuorumSize::All),
+        ..Options::default()
+    };
+    let fields = ["a", "c", "b", "d", "e", "f"];
+    let asked = fields.map(|field| begin(&mut cluster, home, set(field), of_all));
+    cluster.run_for_ms(100);
+    assert_eq!(failure(&mut cluster, asked[2]).certainty, Certainty::NotApplied);
+    let others = [0, 1, 3, 4, 5].map(|at| asked[at]);
+    assert_eq!(replies(&mut cluster, &others), [1; 5].map(UpdateReply::Integer));
+    // c went alone after all, for b could not be read; d took the last two along.
+    assert_eq!(carried(&cluster, home), 2);
+}
+
+#[test]
+fn few_go_along_where_each_copies_a_long_string() {
+    let (mut cluster, home) = cluster();
+    let append = |bytes: usize| Update::Append(Bytes::from(vec![b'x'; bytes]));
+    let asked = begin_all(&mut cluster, home, vec![append(1_000_000)]);
+    cluster.run_for_ms(100);
+    assert_eq!(replies(&mut cluster, &asked), [UpdateReply::Integer(1_000_000)]);
+    let asked = begin_all(&mut cluster, home, vec![append(1); 10]);
+    cluster.run_for_ms(100);
+    let lengths: Vec<UpdateReply> = (1..=10).map(|more| UpdateReply::Integer(1_000_000 + more)).collect();
+    assert_eq!(replies(&mut cluster, &asked), lengths);
+    // The first alone, the second with four, the seventh with the last three.
+    assert_eq!(carried(&cluster, home), 7);
 }

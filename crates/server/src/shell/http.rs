@@ -91,7 +91,7 @@ async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<
     let length = body.size_hint().exact();
     let reply = match read(body, limit).await {
         Ok(body) => reply(shell, &head, target, body).await,
-        Err(Unread::TooLarge(rest)) => {
+        Err(Unread::TooLarge(rest, is_begun)) => {
             let reply = frontend::too_large(&head.method, target, &shell.catalog, length);
             let mut response = respond(reply);
             response
@@ -99,7 +99,7 @@ async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
             // A client that asks before it sends has its answer; any other is still sending, and a connection closed over
             // bytes that nobody has read is reset, which can take the answer with it.
-            if !head.headers.contains_key(header::EXPECT) {
+            if is_begun || !head.headers.contains_key(header::EXPECT) {
                 tokio::task::spawn_local(tokio::time::timeout(LINGER_TIME_MAX, discard(rest)));
             }
             return response;
@@ -131,8 +131,8 @@ async fn reply(shell: &Rc<Shell>, head: &http::request::Parts, target: &str, bod
 }
 
 enum Unread {
-    /// With what is left of it.
-    TooLarge(Incoming),
+    /// With what is left of it, and whether some of it was read: then even a client that asks first is sending.
+    TooLarge(Incoming, bool),
     Lost(String),
 }
 
@@ -147,7 +147,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
         return Ok(Bytes::new());
     }
     if body.size_hint().lower() > limit as u64 {
-        return Err(Unread::TooLarge(body));
+        return Err(Unread::TooLarge(body, false));
     }
     let whole = async {
         let mut first = Bytes::new();
@@ -156,7 +156,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
             let frame = frame.map_err(|error| Unread::Lost(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if first.len() + more.len() + data.len() > limit {
-                return Err(Unread::TooLarge(body));
+                return Err(Unread::TooLarge(body, true));
             }
             if first.is_empty() {
                 first = data;

@@ -238,14 +238,15 @@ impl Links {
         }
     }
 
-    /// Queues a message for each of these nodes; it is encoded once. Tells those whose queue is too long for it.
+    /// Queues a message for each of these nodes; it is encoded once. Tells those whose queue is too long for it, or all if it
+    /// is too long for a frame.
     #[must_use]
     pub fn send(&mut self, to: &[NodeId], envelope: &Envelope) -> SmallVec<[NodeId; 3]> {
         let mut refused = SmallVec::new();
         self.scratch.clear();
         if let Err(error) = encode_frame(envelope, &mut self.scratch) {
             tracing::error!(%error, "a message could not be sent");
-            return refused;
+            return SmallVec::from_slice(to);
         }
         let urgency = envelope.message.urgency();
         let bytes_max = bytes_max(&envelope.message, self.scratch.len(), self.queue_bytes_max);
