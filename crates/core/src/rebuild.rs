@@ -21,6 +21,8 @@ use crate::time::Time;
 
 /// How long an unanswered pull is waited for, in milliseconds.
 const PULL_TIMEOUT_MS: u64 = 5_000;
+/// How long a rebuild rests of which something could not be merged, in milliseconds.
+const AGAIN_MS: u64 = 5_000;
 
 /// Partitions of one bucket that have the same other homes, to be pulled from one of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +50,8 @@ pub struct Rebuild {
     pulling: BTreeMap<NodeId, Pulling>,
     totals: BTreeMap<BucketId, usize>,
     began: BTreeMap<BucketId, Time>,
+    /// Nothing of these is pulled before then.
+    rests: BTreeMap<BucketId, Time>,
     next_op: u64,
 }
 
@@ -85,8 +89,15 @@ impl Rebuild {
         !self.left.iter().any(|entry| entry.0.bucket == bucket.id)
     }
 
+    /// Plans a bucket's rebuild once more, after a rest: some of what came could not be merged.
+    pub fn begin_again(&mut self, bucket: &Bucket, site: &Site) {
+        self.begin(bucket, site);
+        self.rests.insert(bucket.id, site.now.time.plus_ms(AGAIN_MS));
+    }
+
     /// Drops the plan of a bucket's rebuild.
     pub fn forget(&mut self, bucket: BucketId) {
+        self.rests.remove(&bucket);
         self.left.retain(|entry| entry.0.bucket != bucket);
         self.pulling.retain(|_, pulling| pulling.stretch.bucket != bucket);
         self.totals.remove(&bucket);
@@ -109,10 +120,10 @@ impl Rebuild {
             .collect();
         for node in up {
             let busy = |stretch: &Stretch| self.pulling.values().filter(|pull| pull.stretch == *stretch).count();
-            let next = self
-                .left
-                .iter()
-                .find(|(stretch, needed, homes)| homes.contains(&node) && busy(stretch) < *needed);
+            let rests = |bucket| self.rests.get(&bucket).is_some_and(|&until| until > site.now.time);
+            let next = self.left.iter().find(|(stretch, needed, homes)| {
+                homes.contains(&node) && busy(stretch) < *needed && !rests(stretch.bucket)
+            });
             if let Some((stretch, ..)) = next {
                 let stretch = stretch.clone();
                 let from = RecordKey::range_start(stretch.first, stretch.bucket);

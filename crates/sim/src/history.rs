@@ -364,7 +364,7 @@ impl History {
         }
         if loss != Loss::Known {
             self.on_mark_lost(host, world);
-            self.on_rolled_back(host);
+            self.on_rolled_back(host, world);
         }
     }
 
@@ -379,8 +379,9 @@ impl History {
     }
 
     /// The only copy of some keys is an older one: nobody else remembers what had been forgotten of them.
-    fn on_rolled_back(&mut self, host: usize) {
-        for key in self.keys.iter().filter(|key| key.homes == [host]) {
+    fn on_rolled_back(&mut self, host: usize, world: &World) {
+        for key in self.keys.iter_mut().filter(|key| key.homes == [host]) {
+            key.lost_at_us = Some(world.now_us);
             for &id in &key.puts {
                 self.puts[id].is_reaped = false;
             }
@@ -432,6 +433,7 @@ impl History {
     pub fn on_hints_lost(&mut self, names: &[RecordKey], world: &World) {
         for key in names.iter().filter_map(|name| self.key_of(name)).collect::<Vec<_>>() {
             self.keys[key].lost_at_us = Some(world.now_us);
+            self.look_for_covers(key, world);
             for id in self.keys[key].puts.clone() {
                 if self.puts[id].fate == Fate::Acknowledged {
                     self.void_if_gone(id, world);
@@ -447,6 +449,7 @@ impl History {
         if self.keys[key].lost_at_us.is_none() {
             return;
         }
+        self.look_for_covers(key, world);
         for id in self.keys[key].puts.clone() {
             if self.puts[id].fate == Fate::Acknowledged {
                 self.void_if_gone(id, world);
@@ -466,6 +469,7 @@ impl History {
 
     fn on_lost_record(&mut self, key_id: KeyId, host: usize, before: &Record, is_silent: bool, world: &World) {
         self.keys[key_id].lost_at_us = Some(world.now_us);
+        self.look_for_covers(key_id, world);
         for id in self.keys[key_id].puts.clone() {
             if self.puts[id].fate != Fate::Acknowledged || !self.holds(id, Some(before)) {
                 continue;
@@ -487,7 +491,6 @@ impl History {
     }
 
     fn void_if_gone(&mut self, id: PutId, world: &World) {
-        self.puts[id].is_cover_void |= self.puts[id].reads_first && !self.is_cover_held(id, world);
         if self.holders(id, world).is_empty() && self.keepers(id, world) == 0 {
             self.puts[id].is_void = true;
             self.puts[id].is_quorum_void = true;

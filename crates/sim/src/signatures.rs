@@ -48,15 +48,24 @@ impl History {
         key.homes.iter().any(at_home) || key.stand_ins.iter().any(kept)
     }
 
-    /// True if some home, or who stands in for one, has a record that has seen all that a put which read first replaced. Only its own
+    /// Something was lost: is there still a record that has seen, and does not show, all that each put which read first had replaced? Only its own
     /// record says so, and what merged that: the context that its client goes on with names the put alone.
-    #[must_use]
-    pub fn is_cover_held(&self, id: PutId, world: &World) -> bool {
+    pub fn look_for_covers(&mut self, key: KeyId, world: &World) {
+        for id in self.keys[key].puts.clone() {
+            let put = &self.puts[id];
+            let is_gone = put.reads_first && put.fate == Fate::Acknowledged && !self.is_cover_held(id, world);
+            self.puts[id].is_cover_void |= is_gone;
+        }
+    }
+
+    fn is_cover_held(&self, id: PutId, world: &World) -> bool {
         let (put, key) = (&self.puts[id], &self.keys[self.puts[id].key]);
         let covers_all = |record: &Record| {
-            let seen = record.as_siblings().map(|record| &record.seen);
+            let Some(record) = record.as_siblings() else {
+                return false;
+            };
             let mut dots = put.saw.iter().flat_map(|&old| &self.puts[old].dots);
-            seen.is_some_and(|seen| dots.all(|dot| covers(seen, *dot)))
+            dots.all(|dot| covers(&record.seen, *dot) && record.siblings.iter().all(|shown| shown.0 != *dot))
         };
         let at_home = |&home: &usize| world.believed(home, &key.name).is_some_and(|record| covers_all(record));
         let kept = |&host: &usize| world.kept(host, &key.name).any(covers_all);

@@ -105,7 +105,11 @@ impl Node {
             return;
         }
         for bucket in self.rebuild.take_done() {
-            self.complete_rebuild(bucket);
+            let has_missed = self.replica.take_missed(bucket);
+            match self.site.bucket(bucket).filter(|_| has_missed) {
+                Some(bucket) => self.rebuild.begin_again(&bucket, &self.site),
+                None => self.complete_rebuild(bucket),
+            }
         }
     }
 

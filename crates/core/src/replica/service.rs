@@ -70,6 +70,8 @@ pub struct Replica {
     pub(super) rebuilding: BTreeSet<BucketId>,
     /// Pages of rebuilds that are not durable yet.
     pub(super) rebuild_jobs: usize,
+    /// Buckets whose rebuilds brought something that could not be merged: it may stand here, or on this disk, as it was.
+    pub(super) missed: BTreeSet<BucketId>,
 }
 
 impl Replica {
@@ -116,6 +118,11 @@ impl Replica {
     #[must_use]
     pub fn is_merging_rebuilt(&self) -> bool {
         self.rebuild_jobs > 0
+    }
+
+    /// True if something that a bucket's rebuild brought since this was last asked could not be merged.
+    pub fn take_missed(&mut self, bucket: BucketId) -> bool {
+        self.missed.remove(&bucket)
     }
 
     /// Removes records that are still exactly what was agreed upon; nobody waits.
@@ -235,7 +242,10 @@ impl Replica {
             } else {
                 WriteResult::Failed
             };
-            self.rebuild_jobs -= usize::from(purpose == Purpose::Rebuild);
+            if purpose == Purpose::Rebuild {
+                self.rebuild_jobs -= 1;
+                self.missed.extend(changes.iter().map(|(key, _)| key.bucket()));
+            }
             answer_write(asker, result, site);
             return;
         }
@@ -332,6 +342,9 @@ impl Replica {
                     None
                 }
                 Current::Damaged | Current::Loading | Current::Unreadable => {
+                    if job.purpose == Purpose::Rebuild {
+                        self.missed.insert(key.bucket());
+                    }
                     job.result = WriteResult::Failed;
                     continue;
                 }

@@ -65,3 +65,25 @@ fn a_disk_that_was_replaced_by_an_older_copy_is_rebuilt_however_often_it_was_boo
     assert!(cluster.nodes[&c].rebuilding().is_empty());
     assert_eq!(cluster.disks[&c].records, cluster.disks[&a].records);
 }
+
+/// What a rebuild brings is merged with what stands on the disk, and that could not be read: the record was left out, and the copy
+/// called complete.
+#[test]
+fn a_rebuild_that_cannot_read_its_own_disk_begins_again() {
+    let mut cluster = Cluster::new(3);
+    let [a, _, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    let outcome = cluster.ask(a, put(DEFAULT, "k", "v", None, W_ALL));
+    assert!(matches!(outcome, Outcome::Written(_)), "{outcome:?}");
+    cluster.cut(c);
+    let disk = cluster.disks.get_mut(&c).expect("a disk");
+    disk.unreadable = disk.records.keys().cloned().collect();
+    disk.records.clear();
+    cluster.restart(c, BootState::default());
+    cluster.mend();
+    cluster.run_for_ms(20_000);
+    assert!(!cluster.nodes[&c].rebuilding().is_empty(), "a record is missing");
+    cluster.disks.get_mut(&c).expect("a disk").unreadable.clear();
+    cluster.run_for_ms(10_000);
+    assert!(cluster.nodes[&c].rebuilding().is_empty());
+    assert_eq!(cluster.disks[&c].records, cluster.disks[&a].records);
+}

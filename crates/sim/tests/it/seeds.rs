@@ -51,3 +51,10 @@ fn a_node_that_starts_with_a_wrong_clock_signs_nothing_by_it() {
 fn what_a_set_replaced_may_come_back_with_the_only_record_that_had_seen_it() {
     is_clean(1_154);
 }
+
+/// A node was wiped, and while it was rebuilt its reads failed: what a page brought could not be merged with what could not be read, and
+/// was left out. The copy was called complete, and a strict read at it found nothing where three homes had acknowledged a delete.
+#[test]
+fn a_rebuild_that_could_not_merge_all_begins_again() {
+    is_clean(10_462);
+}
