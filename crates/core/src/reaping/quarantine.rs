@@ -51,15 +51,18 @@ impl Quarantine {
         self.is_open = true;
         self.is_new = is_new;
         for bucket in site.catalog.iter() {
-            if bucket.mode != Mode::Available || bucket.storage == StorageClass::Memory {
+            if bucket.mode != Mode::Available {
                 continue;
             }
+            // Of a memory bucket nothing is on the disk but what is kept for others.
+            let is_on_disk = bucket.storage == StorageClass::Disk;
             for number in 0..site.ring.partitions() {
                 let partition = PartitionId(number as u16);
                 let homes = site.ring.homes(partition, bucket.n);
                 let others = homes.iter().map(|home| home.node).filter(|&node| node != site.id);
                 let others: BTreeSet<NodeId> = others.collect();
-                let is_concerned = others.len() < homes.len() || kept.contains(&(partition, bucket.id));
+                let is_home = others.len() < homes.len();
+                let is_concerned = (is_on_disk && is_home) || kept.contains(&(partition, bucket.id));
                 if is_concerned && !others.is_empty() {
                     self.unknown.insert((partition, bucket.id), others);
                 }

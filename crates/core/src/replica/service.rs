@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::bucket::{Durability, StorageClass};
-use crate::causality::{Lives, Record, Stamp};
+use crate::causality::{Record, Stamp};
 use crate::change::{self, Change, Changed};
 use crate::effect::Notice;
 use crate::entropy::trees::Delta;
@@ -104,45 +104,6 @@ impl Replica {
         self.write(asker, purpose, changes, space, site);
     }
 
-    /// Merges a page of a rebuild.
-    pub fn merge_rebuilt(&mut self, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
-        self.rebuild_jobs += 1;
-        let changes = records
-            .into_iter()
-            .map(|(key, record)| (key, Change::Merge(record)))
-            .collect();
-        self.write(None, Purpose::Rebuild, changes, Space::NotNeeded, site);
-    }
-
-    /// True while a page of a rebuild is not durable.
-    #[must_use]
-    pub fn is_merging_rebuilt(&self) -> bool {
-        self.rebuild_jobs > 0
-    }
-
-    /// True if something that a bucket's rebuild brought since this was last asked could not be merged.
-    pub fn take_missed(&mut self, bucket: BucketId) -> bool {
-        self.missed.remove(&bucket)
-    }
-
-    /// Removes records that are still exactly what was agreed upon; nobody waits.
-    pub fn reap(&mut self, records: Vec<(RecordKey, u128)>, site: &mut Site) {
-        let changes = records
-            .into_iter()
-            .map(|(key, hash)| (key, Change::Reap(hash)))
-            .collect();
-        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
-    }
-
-    /// Takes the entries of lives that are over out of records that are still exactly what was agreed upon; nobody waits.
-    pub fn fold(&mut self, records: Vec<(RecordKey, u128)>, lives: &Arc<Lives>, site: &mut Site) {
-        let changes = records
-            .into_iter()
-            .map(|(key, hash)| (key, Change::Fold(hash, Arc::clone(lives))))
-            .collect();
-        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
-    }
-
     /// True if a read or write of the record is under way here: what the store shows of it may not be all.
     #[must_use]
     pub fn is_busy_with(&self, key: &RecordKey) -> bool {
@@ -227,7 +188,7 @@ impl Replica {
         self.next_job
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         asker: Option<Asker>,
         purpose: Purpose,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::bucket::Bucket;
-use crate::causality::Stamp;
+use crate::causality::{Lives, Record, Stamp};
 use crate::change::{self, Change, Changed, Put, PutKind, Signed};
 use crate::event::Event;
-use crate::id::OpId;
+use crate::id::{BucketId, OpId};
 use crate::key::RecordKey;
 use crate::life::Lineage;
-use crate::message::WriteResult;
+use crate::message::{Space, WriteResult};
 use crate::replica::held::Current;
 use crate::replica::service::{Asker, Replica};
 use crate::site::Site;
@@ -54,6 +54,45 @@ pub struct WriteJob {
 }
 
 impl Replica {
+    /// Merges a page of a rebuild.
+    pub fn merge_rebuilt(&mut self, records: Vec<(RecordKey, Arc<Record>)>, site: &mut Site) {
+        self.rebuild_jobs += 1;
+        let changes = records
+            .into_iter()
+            .map(|(key, record)| (key, Change::Merge(record)))
+            .collect();
+        self.write(None, Purpose::Rebuild, changes, Space::NotNeeded, site);
+    }
+
+    /// True while a page of a rebuild is not durable.
+    #[must_use]
+    pub fn is_merging_rebuilt(&self) -> bool {
+        self.rebuild_jobs > 0
+    }
+
+    /// True if something that a bucket's rebuild brought since this was last asked could not be merged.
+    pub fn take_missed(&mut self, bucket: BucketId) -> bool {
+        self.missed.remove(&bucket)
+    }
+
+    /// Removes records that are still exactly what was agreed upon; nobody waits.
+    pub fn reap(&mut self, records: Vec<(RecordKey, u128)>, site: &mut Site) {
+        let changes = records
+            .into_iter()
+            .map(|(key, hash)| (key, Change::Reap(hash)))
+            .collect();
+        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
+    }
+
+    /// Takes the entries of lives that are over out of records that are still exactly what was agreed upon; nobody waits.
+    pub fn fold(&mut self, records: Vec<(RecordKey, u128)>, lives: &Arc<Lives>, site: &mut Site) {
+        let changes = records
+            .into_iter()
+            .map(|(key, hash)| (key, Change::Fold(hash, Arc::clone(lives))))
+            .collect();
+        self.write(None, Purpose::Reap, changes, Space::NotNeeded, site);
+    }
+
     /// Signs a put of a last-writer-wins record that is at hand, and commits it: what [`Self::change`] does once the
     /// record is loaded. `Event::Wrote` comes when it is durable, with attempt 1. `None`: nothing was done.
     pub fn sign_at_hand(

@@ -52,6 +52,13 @@ fn what_a_set_replaced_may_come_back_with_the_only_record_that_had_seen_it() {
     is_clean(1_154);
 }
 
+/// A hint for a memory bucket is on the disk of the node that keeps it. That disk was exchanged for an older one, when all homes had
+/// forgotten the key: the node asked nobody what had been forgotten in a memory bucket, and handed the hint over.
+#[test]
+fn an_old_hint_of_a_memory_bucket_is_dropped() {
+    is_clean(11_995);
+}
+
 /// A node was wiped, and while it was rebuilt its reads failed: what a page brought could not be merged with what could not be read, and
 /// was left out. The copy was called complete, and a strict read at it found nothing where three homes had acknowledged a delete.
 #[test]
