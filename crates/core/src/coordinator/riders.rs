@@ -26,7 +26,7 @@ const PATIENCE_MS: u64 = 1_000;
 /// What becomes of an update whose reply is known, when the commit that carries it ends.
 #[derive(Debug)]
 pub struct Share {
-    /// What to answer, or why it is refused; nothing that the others do changes it.
+    /// What to answer, or why it is refused.
     pub reply: Result<UpdateReply, Cause>,
     /// An earlier attempt may have reached some home.
     pub is_tried: bool,
