@@ -43,9 +43,10 @@ pub struct Pace {
     pub paused: bool,
     /// Most bytes a second.
     pub bytes_per_second: u64,
-    /// How often a run was asked for: whoever does the work compares it with the number that it has seen, and starts a
-    /// run at once if it has risen, even while paused.
+    /// How many runs were asked for ([`Runs`]).
     pub runs_asked: u64,
+    /// How many of them had been asked for when the work was paused last: none of these goes on.
+    pub runs_called_off: u64,
     /// Clients wait: the work goes at an eighth of its bound, until they no longer do.
     pub is_yielding: bool,
 }
@@ -61,6 +62,7 @@ impl Pace {
             paused: false,
             bytes_per_second,
             runs_asked: 0,
+            runs_called_off: 0,
             is_yielding: false,
         }
     }
@@ -70,6 +72,41 @@ impl Pace {
     pub fn microseconds_for(&self, bytes: u64) -> u64 {
         let factor = if self.is_yielding { YIELD_FACTOR } else { 1 };
         bytes.saturating_mul(1_000_000 * factor) / self.bytes_per_second.max(1)
+    }
+}
+
+/// The runs that operators ask for of one kind of work, as whoever does the work sees them. A run begins at once and goes on
+/// while the work is paused, until all is done that was there to do, or until the work is paused once more.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Runs {
+    seen: u64,
+    is_going: bool,
+}
+
+impl Runs {
+    /// True once after runs were asked for.
+    pub fn begins(&mut self, pace: &Pace) -> bool {
+        let begins = pace.runs_asked > self.seen;
+        self.seen = pace.runs_asked;
+        self.is_going = (self.is_going || begins) && pace.runs_asked > pace.runs_called_off;
+        begins
+    }
+
+    /// A run was asked for and is not over.
+    #[must_use]
+    pub fn is_going(&self) -> bool {
+        self.is_going
+    }
+
+    /// Nothing new is to be begun.
+    #[must_use]
+    pub fn is_paused(&self, pace: &Pace) -> bool {
+        pace.paused && !self.is_going
+    }
+
+    /// All is done that was there to do.
+    pub fn end(&mut self) {
+        self.is_going = false;
     }
 }
 
@@ -141,6 +178,9 @@ impl Background {
             Work::Scrub => &mut self.scrub,
             Work::Reaping => &mut self.reaping,
         };
+        if change.paused == Some(true) {
+            pace.runs_called_off = pace.runs_asked;
+        }
         pace.paused = change.paused.unwrap_or(pace.paused);
         pace.bytes_per_second = change.bytes_per_second.unwrap_or(pace.bytes_per_second).max(1);
         pace.runs_asked += u64::from(change.run_now);
@@ -169,11 +209,36 @@ mod tests {
             paused: true,
             bytes_per_second: 100,
             runs_asked: 1,
+            runs_called_off: 0,
             is_yielding: false,
         };
         assert_eq!(background.scrub, expected);
         assert_eq!(background.hints, Background::default().hints);
         assert_eq!(background.pace(Work::Scrub).microseconds_for(50), 500_000);
+    }
+
+    #[test]
+    fn a_run_goes_on_while_paused_until_it_is_over_or_called_off() {
+        let change = |paused, run_now| PaceChange {
+            paused,
+            run_now,
+            ..PaceChange::default()
+        };
+        let mut background = Background::default();
+        let mut runs = Runs::default();
+        background.change(Work::Scrub, change(Some(true), false));
+        assert!(!runs.begins(&background.scrub) && runs.is_paused(&background.scrub));
+        background.change(Work::Scrub, change(None, true));
+        assert!(runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
+        assert!(!runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
+        runs.end();
+        assert!(runs.is_paused(&background.scrub));
+        background.change(Work::Scrub, change(Some(true), true));
+        assert!(runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
+        background.change(Work::Scrub, change(Some(true), false));
+        assert!(!runs.begins(&background.scrub) && runs.is_paused(&background.scrub));
+        background.change(Work::Scrub, change(Some(false), false));
+        assert!(!runs.is_going() && !runs.is_paused(&background.scrub));
     }
 
     #[test]

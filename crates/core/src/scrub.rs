@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::background::Work;
+use crate::background::{Runs, Work};
 use crate::bucket::{Mode, StorageClass};
 use crate::effect::Notice;
 use crate::id::{BucketId, PartitionId, Token};
@@ -73,10 +73,7 @@ pub struct Scrub {
     asked: Option<(Token, Time)>,
     due: Time,
     saved_at: Time,
-    /// The runs asked for that were begun.
-    runs_seen: u64,
-    /// This pass was asked for: it goes on while scrubs are paused.
-    is_forced: bool,
+    runs: Runs,
     discards: BTreeMap<Token, Discard>,
 }
 
@@ -101,8 +98,7 @@ impl Scrub {
             asked: None,
             due: site.now.time.plus_ms(wait_ms.max(BOOT_PAUSE_MS)),
             saved_at: site.now.time,
-            runs_seen: 0,
-            is_forced: false,
+            runs: Runs::default(),
             discards: BTreeMap::new(),
         }
     }
@@ -116,15 +112,13 @@ impl Scrub {
     /// Asks for the next part if it is time for it.
     pub fn go_on(&mut self, site: &mut Site) {
         let pace = *site.background.pace(Work::Scrub);
-        if pace.runs_asked > self.runs_seen && !site.out_of_service {
-            self.runs_seen = pace.runs_asked;
-            self.is_forced = true;
+        if !site.out_of_service && self.runs.begins(&pace) {
             self.due = site.now.time;
         }
         if self.asked.is_some() || self.due > site.now.time {
             return;
         }
-        if site.out_of_service || (pace.paused && !self.is_forced) {
+        if site.out_of_service || self.runs.is_paused(&pace) {
             self.due = site.now.time.plus_ms(RETRY_MS);
             return;
         }
@@ -231,7 +225,7 @@ impl Scrub {
 
     fn end(&mut self, site: &mut Site) {
         site.stats.scrubs += 1;
-        self.is_forced = false;
+        self.runs.end();
         self.memory.ended = Some(site.now.wall);
         self.progress.ended = Some(site.now.wall);
         self.progress.is_running = false;

@@ -19,8 +19,11 @@ const MANY: u64 = 100_000;
 /// Operations of those clients in a second, and their connections.
 const RATE: u64 = 2_000;
 const CONNECTIONS: usize = 64;
-/// How long nodes that have nothing to mend are watched.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long nodes that have nothing to mend are watched at a time, and how often with and without anti-entropy.
+const IDLE: Duration = Duration::from_secs(30);
+const IDLE_PAIRS: u32 = 2;
+/// The scrub that follows a boot and the first walk of reaping have ended by then.
+const REST_TIME_MAX: Duration = Duration::from_secs(600);
 const MEND_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// What was measured.
@@ -84,6 +87,7 @@ pub fn measure(bench: &Bench, keys: u64, results: &mut Results) -> anyhow::Resul
     let nodes = Nodes::of(&server);
     results.disks.push(generator.fill(&server)?);
     nodes.wait_until_equal()?;
+    nodes.wait_until_at_rest()?;
     let idle = nodes.idle()?;
     println!(
         "idle, {keys} keys a node: {:.2} % of a core and {:.0} bytes/s a node, {:.2} % and {:.0} with anti-entropy paused",
@@ -219,11 +223,36 @@ impl<'a> Nodes<'a> {
         })
     }
 
+    /// Waits until no other background work reads the keys that were written.
+    fn wait_until_at_rest(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        for node in &self.server.http {
+            loop {
+                let status = self.status(node)?;
+                let is_walked = status["reaping"]["walks"].as_u64() > Some(0);
+                if is_walked && status["scrub"]["running"] == false && status["scrub"]["ended_at"].is_string() {
+                    break;
+                }
+                if started.elapsed() > REST_TIME_MAX {
+                    bail!("{node} is not at rest after {} s", REST_TIME_MAX.as_secs());
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+        Ok(())
+    }
+
     fn idle(&self) -> anyhow::Result<Idle> {
-        let (cpu, bytes_per_second) = self.watch()?;
-        self.anti_entropy(r#"{"paused":true}"#)?;
-        let (cpu_paused, bytes_per_second_paused) = self.watch()?;
-        self.anti_entropy(r#"{"paused":false}"#)?;
+        let mut sums = [0.0; 4];
+        for _ in 0..IDLE_PAIRS {
+            let (cpu, bytes) = self.watch()?;
+            self.anti_entropy(r#"{"paused":true}"#)?;
+            let (cpu_paused, bytes_paused) = self.watch()?;
+            self.anti_entropy(r#"{"paused":false}"#)?;
+            let pair = [cpu, cpu_paused, bytes, bytes_paused];
+            sums.iter_mut().zip(pair).for_each(|(sum, one)| *sum += one);
+        }
+        let [cpu, cpu_paused, bytes_per_second, bytes_per_second_paused] = sums.map(|sum| sum / f64::from(IDLE_PAIRS));
         Ok(Idle {
             cpu,
             cpu_paused,

@@ -31,11 +31,14 @@ const PAUSE_MS: u64 = 500;
 const ANSWER_MS: u64 = 5_000;
 /// After a listing, nothing is asked for this many times as long as it took: comparing many records leaves most of both
 /// nodes' time to clients, and ever more of it the slower they are.
-const REST_FACTOR: u64 = 3;
+const REST_FACTOR: u64 = 5;
 /// But not for longer, in milliseconds: over a long way most of that time is spent travelling.
 const REST_MS_MAX: u64 = 50;
-/// Leaves that differ are listed together if so many leaves or fewer between them don't.
-const GAP_MAX: u16 = 3;
+/// Leaves that differ are listed together if so many leaves or fewer between them don't, however full these are.
+const GAP_LEAVES: usize = 3;
+/// Where leaves are empty as a rule, they are listed together if about so many records or fewer lie between them: naming those
+/// costs less than a question more.
+const GAP_RECORDS: usize = 16;
 /// Most leaves listed together.
 const RUN_MAX: usize = 64;
 /// Blocks whose leaves are asked for at once: 512 digests.
@@ -232,7 +235,7 @@ impl Exchange {
     }
 
     /// The peer says what differs.
-    pub(super) fn on_differing(&mut self, op: OpId, numbers: Vec<u16>, uncounted: &[u16], site: &Site) {
+    pub(super) fn on_differing(&mut self, op: OpId, numbers: Vec<u16>, uncounted: &[u16], site: &mut Site) {
         if op != self.op {
             return;
         }
@@ -257,11 +260,20 @@ impl Exchange {
                 self.blocks_left.extend(parts);
             }
             Awaited::Leaves(partition) => {
-                self.runs_left
-                    .extend(runs_of(numbers).into_iter().map(|run| (partition, run)));
+                let gap = self.gap(partition, site);
+                let runs = runs_of(numbers, gap).into_iter();
+                self.runs_left.extend(runs.map(|run| (partition, run)));
             }
             other @ (Awaited::Nothing | Awaited::OwnPage(..) | Awaited::Records(..)) => self.awaited = other,
         }
+    }
+
+    /// How many equal leaves may lie between two that are listed together.
+    fn gap(&self, partition: PartitionId, site: &mut Site) -> usize {
+        let group = self.group;
+        let tree = site.trees.find(TreeId { partition, group });
+        let full = tree.map_or(usize::from(LEAVES), |tree| tree.full_leaves());
+        GAP_LEAVES + GAP_RECORDS * (usize::from(LEAVES) - full) / full.max(1)
     }
 
     fn begin_listing(&mut self, partition: PartitionId, run: Run, site: &Site) {
@@ -444,12 +456,13 @@ pub(super) struct Answered {
     pub(super) failed: bool,
 }
 
-/// Leaves that differ, as a peer says, together with their neighbours; those that don't exist are dropped.
-fn runs_of(mut leaves: Vec<u16>) -> Vec<Run> {
+/// Leaves that differ, as a peer says, together with their neighbours; those that don't exist are dropped. At most `gap`
+/// equal leaves lie between two of a run.
+fn runs_of(mut leaves: Vec<u16>, gap: usize) -> Vec<Run> {
     leaves.retain(|&leaf| leaf < LEAVES);
     leaves.sort_unstable();
     leaves.dedup();
-    let are_close = |one: &u16, next: &u16| next - one <= GAP_MAX + 1;
+    let are_close = |one: &u16, next: &u16| usize::from(next - one) <= gap + 1;
     let runs = leaves.chunk_by(are_close).flat_map(|run| run.chunks(RUN_MAX));
     runs.map(<[u16]>::to_vec).collect()
 }
@@ -467,11 +480,12 @@ mod tests {
     #[test]
     fn leaves_that_differ_are_listed_with_their_neighbours() {
         let far = [0, 1, 5, 10, 4_095, 4_096, 9, 1];
-        assert_eq!(runs_of(far.to_vec()), [vec![0, 1, 5, 9, 10], vec![4_095]]);
-        assert_eq!(runs_of(vec![3, 8]), [vec![3], vec![8]]);
-        let all = runs_of((0..LEAVES).collect());
+        assert_eq!(runs_of(far.to_vec(), 3), [vec![0, 1, 5, 9, 10], vec![4_095]]);
+        assert_eq!(runs_of(vec![3, 8], 3), [vec![3], vec![8]]);
+        assert_eq!(runs_of(far.to_vec(), 255), [vec![0, 1, 5, 9, 10], vec![4_095]]);
+        let all = runs_of((0..LEAVES).collect(), 3);
         assert!(all.iter().all(|run| run.len() == RUN_MAX));
         assert_eq!(all.concat(), (0..LEAVES).collect::<Vec<_>>());
-        assert_eq!(runs_of(Vec::new()), Vec::<Run>::new());
+        assert_eq!(runs_of(Vec::new(), 3), Vec::<Run>::new());
     }
 }

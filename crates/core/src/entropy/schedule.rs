@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::background::{Runs, Work};
 use crate::entropy::answer::{Answers, LISTED_BYTES_MAX, LISTED_RECORDS_MAX};
 use crate::entropy::exchange::{Answered, Exchange};
 use crate::entropy::talk::{EntropyTalk, Group};
@@ -48,9 +49,10 @@ pub struct Entropy {
     counting: Option<Token>,
     count_due: Time,
     round_at: Time,
-    runs_seen: u64,
-    /// This round was asked for: it goes on while anti-entropy is paused.
-    is_forced: bool,
+    /// What operators ask for: every partition is compared with every peer, and counted first if it must be.
+    runs: Runs,
+    /// The round at hand leaves out nothing that a run asks for.
+    is_whole: bool,
     /// Rounds since a peer came up: says whose turn it is to compare what.
     rounds: u16,
     left: VecDeque<(NodeId, Group, Vec<PartitionId>)>,
@@ -68,8 +70,8 @@ impl Entropy {
             counting: None,
             count_due: now,
             round_at: now.plus_ms(ROUND_MS),
-            runs_seen: 0,
-            is_forced: false,
+            runs: Runs::default(),
+            is_whole: false,
             rounds: 0,
             left: VecDeque::new(),
             exchange: None,
@@ -113,17 +115,20 @@ impl Entropy {
 
     /// Does what is due.
     pub fn go_on(&mut self, site: &mut Site) {
-        let pace = *site.background.pace(crate::background::Work::AntiEntropy);
+        let pace = *site.background.pace(Work::AntiEntropy);
         let now = site.now.time;
-        if pace.runs_asked > self.runs_seen {
-            self.runs_seen = pace.runs_asked;
-            self.is_forced = true;
+        if self.runs.begins(&pace) {
+            // What a round at hand compares need not be all.
+            self.is_whole = false;
+            self.left.clear();
+            self.end(site);
             self.round_at = now;
+            self.count_due = now;
         }
         if self.due(site) > now {
             return;
         }
-        let may_begin = !site.out_of_service && (!pace.paused || self.is_forced);
+        let may_begin = !site.out_of_service && !self.runs.is_paused(&pace);
         if !may_begin {
             self.count_due = self.count_due.max(now.plus_ms(RETRY_MS));
             if self.exchange.is_none() {
@@ -158,6 +163,11 @@ impl Entropy {
                     if exchange.deadline > now {
                         return;
                     }
+                    self.end(site);
+                }
+                // It may have a million records before it.
+                Some(_) if !may_begin => {
+                    self.left.clear();
                     self.end(site);
                 }
                 Some(exchange) => {
@@ -199,13 +209,17 @@ impl Entropy {
     }
 
     fn end_round(&mut self, now: Time) {
-        self.is_forced = false;
+        if self.is_whole {
+            self.runs.end();
+        }
         self.rounds = self.rounds.wrapping_add(1);
         self.round_at = now.plus_ms(ROUND_MS);
     }
 
     /// What this node shares with peers that can be asked: dirty ranges first, then half of the rest.
     fn plan(&mut self, site: &mut Site) {
+        let (counted, trees) = site.trees.progress();
+        self.is_whole = self.runs.is_going() && counted == trees;
         let peers: Vec<NodeId> = site.peers.up().collect();
         let groups = site.trees.groups();
         for is_dirty in [true, false] {
@@ -216,7 +230,7 @@ impl Entropy {
                         .into_iter()
                         .filter(|&partition| {
                             self.dirty.contains(&(partition, peer)) == is_dirty
-                                && (is_dirty || self.is_forced || is_turn(partition, self.rounds, site.id < peer))
+                                && (is_dirty || self.runs.is_going() || is_turn(partition, self.rounds, site.id < peer))
                                 && site.ring.is_home(peer, partition, group.n)
                                 && site.trees.find(TreeId { partition, group }).is_some()
                         })

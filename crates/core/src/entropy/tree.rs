@@ -56,6 +56,13 @@ impl Tree {
             .map_or(0, |leaves| leaves[usize::from(leaf % FANOUT)])
     }
 
+    /// Leaves that hold a record.
+    #[must_use]
+    pub fn full_leaves(&self) -> usize {
+        let leaves = self.leaves.iter().flatten().flat_map(|block| block.iter());
+        leaves.filter(|&&leaf| leaf != 0).count()
+    }
+
     /// All records of a block's leaves.
     #[must_use]
     pub fn block(&self, block: u16) -> u128 {
@@ -120,6 +127,7 @@ mod tests {
         assert_ne!(root, 0);
         tree.toggle(4_095, 0xdef);
         assert_ne!(tree.root(), root);
+        assert_eq!(tree.full_leaves(), 2);
         tree.toggle(4_095, 0xdef);
         assert_eq!(tree.root(), root);
         tree.toggle(7, 0xabc);

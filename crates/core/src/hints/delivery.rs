@@ -63,10 +63,11 @@ impl Hints {
     pub fn go_on(&mut self, site: &mut Site) {
         let pace = *site.background.pace(Work::Hints);
         let now = site.now.time;
-        if pace.runs_asked > self.runs_seen {
-            self.runs_seen = pace.runs_asked;
+        if self.runs.begins(&pace) {
             self.due.clear();
-            self.forced_until = now.plus_ms(RETRY_MS);
+            self.run_ends = now.plus_ms(RETRY_MS);
+        } else if self.run_ends <= now && self.deliveries.is_empty() {
+            self.runs.end();
         }
         let silent = |delivery: &Delivery| delivery.sent_at.plus_ms(ANSWER_MS) <= now;
         let over: Vec<NodeId> = self
@@ -79,7 +80,7 @@ impl Hints {
             self.end(home, site);
         }
         self.look_for_given_up(site);
-        let may_begin = !site.out_of_service && !site.is_unsettled && (!pace.paused || self.forced_until > now);
+        let may_begin = !site.out_of_service && !site.is_unsettled && !self.runs.is_paused(&pace);
         let homes: Vec<NodeId> = self.kept.keys().copied().collect();
         for home in homes {
             let is_due = self.due.get(&home).is_none_or(|&due| due <= now);
@@ -275,7 +276,9 @@ impl Hints {
             // A home that takes long is given as much time again: it has clients too.
             let took_us = now.0.saturating_sub(delivery.sent_at.0);
             let pause_us = site.background.hints.microseconds_for(delivery.bytes).max(took_us);
-            self.due.insert(home, Time(now.0.saturating_add(pause_us)));
+            let due = Time(now.0.saturating_add(pause_us));
+            self.due.insert(home, due);
+            self.run_ends = self.run_ends.max(due.plus_ms(RETRY_MS));
         }
         for (key, record) in &delivery.records {
             let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));

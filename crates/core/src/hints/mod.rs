@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::background::Runs;
 use crate::causality::{Dot, Record, Stamp};
 use crate::event::Event;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
@@ -134,9 +135,9 @@ pub struct Hints {
     given_up: BTreeSet<NodeId>,
     look_at: Time,
     op: u64,
-    runs_seen: u64,
-    /// Homes for which a run was asked for while hints are paused.
-    forced_until: Time,
+    runs: Runs,
+    /// A run that was asked for is over if nothing was delivered until then.
+    run_ends: Time,
 }
 
 impl Hints {
@@ -159,8 +160,8 @@ impl Hints {
             given_up: BTreeSet::new(),
             look_at: Time(0),
             op: Random::new(seed ^ SEED).next_u64(),
-            runs_seen: 0,
-            forced_until: Time(0),
+            runs: Runs::default(),
+            run_ends: Time(0),
         };
         for HintMemory {
             home,

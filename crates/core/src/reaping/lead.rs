@@ -153,6 +153,11 @@ impl Lead {
         dead.map(|batch| batch.entries.len()).sum()
     }
 
+    /// True if nothing is on its way to its end.
+    pub(super) fn is_idle(&self) -> bool {
+        self.batches.is_empty()
+    }
+
     /// Who is in the way, why and since when.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (NodeId, Block, Time)> + '_ {
         self.blocks.iter().map(|(node, (block, since))| (*node, *block, *since))

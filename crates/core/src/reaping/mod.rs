@@ -13,7 +13,7 @@ mod walk;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::background::Work;
+use crate::background::{Runs, Work};
 use crate::causality::Lives;
 use crate::id::{Life, NodeId, Token};
 use crate::site::Site;
@@ -32,6 +32,8 @@ use walk::{Found, Walk};
 const SEED: u64 = 0x7265_6170_696e_6731;
 /// How soon a walk may go on when there is no room for what it found, in milliseconds.
 const FULL_MS: u64 = 10_000;
+/// How soon a walk that may not go on asks again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
 
 /// What an operator may know of reaping.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -52,7 +54,7 @@ pub struct Reaping {
     walk: Walk,
     /// What this node says to itself.
     own: VecDeque<ReapTalk>,
-    runs_seen: u64,
+    runs: Runs,
 }
 
 impl Reaping {
@@ -64,7 +66,7 @@ impl Reaping {
             lead: Lead::new(seed ^ SEED),
             walk: Walk::new(now),
             own: VecDeque::new(),
-            runs_seen: 0,
+            runs: Runs::default(),
         }
     }
 
@@ -94,18 +96,21 @@ impl Reaping {
     pub fn go_on(&mut self, copies: &mut impl Copies, site: &mut Site) {
         let now = site.now.time;
         let pace = *site.background.pace(Work::Reaping);
-        if pace.runs_asked > self.runs_seen {
-            self.runs_seen = pace.runs_asked;
+        if self.runs.begins(&pace) {
             self.walk.begin_now(now);
+        } else if self.walk.is_over(now) && self.lead.is_idle() {
+            self.runs.end();
         }
         if self.due() > now {
             return;
         }
-        let may_walk = !pace.paused && !site.out_of_service && self.lead.has_room();
+        let is_paused = self.runs.is_paused(&pace);
         let lead = &mut self.lead;
-        self.walk
-            .go_on(may_walk, site, |node| lead.block(node, Block::Away, now));
-        let questions = self.lead.go_on(pace.paused, site);
+        if is_paused || site.out_of_service || !(self.walk.is_walking() || lead.has_room()) {
+            self.walk.wait(now.plus_ms(RETRY_MS));
+        }
+        self.walk.go_on(site, |node| lead.block(node, Block::Away, now));
+        let questions = self.lead.go_on(is_paused, site);
         self.ask(questions, copies, site);
     }
 

@@ -74,9 +74,10 @@ impl Walk {
         self.due = now;
     }
 
-    /// The next page is not read before that.
+    /// The next page is not read before that, and no walk begins.
     pub(super) fn wait(&mut self, until: Time) {
         self.due = self.due.max(until);
+        self.begin_at = self.begin_at.max(until);
     }
 
     /// When something is due.
@@ -87,22 +88,26 @@ impl Walk {
         if self.is_walking() { self.due } else { self.begin_at }
     }
 
-    fn is_walking(&self) -> bool {
-        self.range.is_some() || !self.left.is_empty()
+    /// A walk is under way.
+    pub(super) fn is_walking(&self) -> bool {
+        self.reading.is_some() || self.range.is_some() || !self.left.is_empty()
+    }
+
+    /// No walk is under way or due.
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        !self.is_walking() && self.begin_at > now
     }
 
     /// Asks for the next page. Places of which a home is away are left out, as none of their records could go: `away` is
     /// told of them.
-    pub(super) fn go_on(&mut self, may_begin: bool, site: &mut Site, mut away: impl FnMut(NodeId)) {
+    pub(super) fn go_on(&mut self, site: &mut Site, mut away: impl FnMut(NodeId)) {
         let now = site.now.time;
         if self.reading.is_some() || self.due() > now {
             return;
         }
         if !self.is_walking() {
             self.begin_at = now.plus_ms(WALK_MS);
-            if may_begin {
-                self.left = places(site);
-            }
+            self.left = places(site);
         }
         while self.range.is_none() {
             let Some((partition, bucket)) = self.left.pop_front() else {

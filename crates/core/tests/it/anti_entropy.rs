@@ -1,8 +1,10 @@
 //! Comparisons of homes that do not go as they should.
 
+use torc_core::storage::{BootState, COPIES_KNOWN};
+
 use crate::cluster::{Cluster, DEFAULT};
 
-const KEYS: usize = 300;
+const KEYS: usize = 2_000;
 
 /// A home whose store takes nothing was sent everything that it lacks, again in every round.
 #[test]
@@ -20,9 +22,10 @@ fn a_home_that_takes_nothing_is_not_sent_everything_that_it_lacks() {
     assert!(sent.iter().sum::<u64>() > 0, "they did compare");
     assert!(sent.iter().sum::<u64>() < KEYS as u64 / 4, "{sent:?}");
     cluster.failing.clear();
-    let boot = torc_core::storage::BootState {
+    let boot = BootState {
         incarnation: 2,
         lineage: vec![102, 103],
+        rebuilding: vec![COPIES_KNOWN],
         ..Default::default()
     };
     cluster.cut(c);
@@ -34,4 +37,22 @@ fn a_home_that_takes_nothing_is_not_sent_everything_that_it_lacks() {
         KEYS,
         "once it takes them they are sent"
     );
+}
+
+/// One leaf at a time was listed where leaves are almost empty: a question and its answer for each key.
+#[test]
+fn far_fewer_questions_are_asked_than_keys_differ() {
+    let mut cluster = Cluster::new(3);
+    let [a, _, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    for number in 0..KEYS {
+        cluster.put(a, DEFAULT, &format!("both-{number}"), "v", None);
+    }
+    cluster.cut(c);
+    for number in 0..KEYS / 4 {
+        cluster.put(a, DEFAULT, &format!("one-{number}"), "v", None);
+    }
+    cluster.mend();
+    cluster.run_until(|cluster| cluster.disks[&c].records.len() == KEYS + KEYS / 4);
+    let listings = cluster.listings;
+    assert!(listings < KEYS / 8, "{listings} listings for {} keys", KEYS / 4);
 }

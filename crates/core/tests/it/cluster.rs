@@ -8,6 +8,7 @@ use torc_core::bucket::{Bucket, Catalog, StorageClass};
 use torc_core::causality::{ClientContext, Record, Value};
 use torc_core::command::{Command, Get, Options, Put, PutAction, PutContext, Request, Target, Ttl};
 use torc_core::effect::{Effect, Input, Outbox};
+use torc_core::entropy::talk::EntropyTalk;
 use torc_core::id::{BucketId, NodeId, RequestId};
 use torc_core::key::RecordKey;
 use torc_core::message::{Envelope, Message};
@@ -90,6 +91,8 @@ pub struct Cluster {
     outcomes: BTreeMap<RequestId, Outcome>,
     /// What is on its way: from whom, to whom.
     pub wire: VecDeque<(NodeId, NodeId, Envelope)>,
+    /// How often one home named its records to another.
+    pub listings: usize,
 }
 
 impl Cluster {
@@ -128,6 +131,7 @@ impl Cluster {
             next_request: 0,
             outcomes: BTreeMap::new(),
             wire: VecDeque::new(),
+            listings: 0,
         };
         for (i, &id) in names.iter().enumerate() {
             let config = NodeConfig {
@@ -169,6 +173,15 @@ impl Cluster {
                 }
             }
             self.deliver();
+        }
+    }
+
+    /// At most a minute.
+    pub fn run_until(&mut self, holds: impl Fn(&Self) -> bool) {
+        let give_up = self.now.time.plus_ms(60_000);
+        while !holds(self) {
+            assert!(self.now.time < give_up, "not within a minute");
+            self.run_for_ms(20);
         }
     }
 
@@ -400,6 +413,8 @@ impl Cluster {
 
     pub fn deliver(&mut self) {
         while let Some((from, to, envelope)) = self.wire.pop_front() {
+            let is_listing = matches!(envelope.message, Message::Entropy(EntropyTalk::Keys { .. }));
+            self.listings += usize::from(is_listing);
             let is_answer = matches!(envelope.message, Message::ReadReply(_) | Message::WriteReply(_));
             if is_answer && self.silent.contains(&from) {
                 continue;

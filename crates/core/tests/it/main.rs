@@ -2,6 +2,7 @@
 //! simulator's weather.
 
 mod anti_entropy;
+mod asked_runs;
 mod at_once;
 mod boots;
 mod clears;

@@ -149,6 +149,9 @@ fn the_space_of_what_was_deleted_comes_back() {
         ..Settings::default()
     });
     make_quick(&cluster, 1);
+    cluster[0]
+        .ask("POST", "/v1/admin/reaping", &[], br#"{"bytes_per_second":67108864}"#)
+        .expect(200);
     let mut resp = cluster[0].resp();
     let mut noise = 1_u64;
     let mut in_tables = Vec::new();

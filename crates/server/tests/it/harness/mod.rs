@@ -21,11 +21,12 @@ pub use resp::{Reply, Resp};
 pub use small_disk::SmallDisk;
 pub use turn::Turn;
 
-/// Tries until it holds, or fails with what was waited for.
+/// Tries until it holds, or fails with what was waited for. Says how long it took (`--nocapture`).
 pub fn eventually(what: &str, at_most: Duration, mut holds: impl FnMut() -> bool) {
-    let give_up = Instant::now() + at_most;
+    let began = Instant::now();
     while !holds() {
-        assert!(Instant::now() < give_up, "{what}: not within {at_most:?}");
+        assert!(began.elapsed() < at_most, "{what}: not within {at_most:?}");
         std::thread::sleep(Duration::from_millis(30));
     }
+    println!("{what}: after {:.1} s", began.elapsed().as_secs_f64());
 }
