@@ -11,14 +11,13 @@ const USAGE: &str = "usage: torc-sim sweep --seeds N [--from S] | repro SEED | h
 const FAILURES_MAX: usize = 20;
 
 fn main() -> ExitCode {
-    // A panic is a finding like any other: the report says it once, with its seed.
-    std::panic::set_hook(Box::new(|info| {
-        if std::env::var_os("TORC_SIM_PANICS").is_some() {
-            eprintln!("{info}\n{}", std::backtrace::Backtrace::force_capture());
-        }
-    }));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (words, options) = split(&arguments);
+    // A panic of a seed's run is a finding like any other: the report says it once, with its seed.
+    let runs_seeds = matches!(words.first(), Some(&("sweep" | "repro" | "hash" | "mutants")));
+    if runs_seeds && std::env::var_os("TORC_SIM_PANICS").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let number = |name: &str| options.iter().find(|option| option.0 == name).map(|option| option.1);
     let seed = words.get(1).and_then(|word| word.parse().ok());
     match (words.first().copied(), seed, number("--seeds")) {

@@ -14,7 +14,7 @@ use torc_core::key::RecordKey;
 use torc_core::map::FastMap;
 use torc_core::node::{Node, NodeConfig};
 use torc_core::ring::{Member, Ring};
-use torc_core::storage::{BootState, COPIES_KNOWN, StoreOp, StoreReply};
+use torc_core::storage::{BootState, COPIES_KNOWN, Page, Range, Scrubbed, StoreOp, StoreReply};
 use torc_core::time::{Now, Time, Wall};
 
 use crate::chance::Chance;
@@ -203,9 +203,29 @@ impl Cluster {
                 StoreReply::Done
             }
             StoreOp::PutMeta(_) => StoreReply::Done,
-            StoreOp::Scan { .. } => unreachable!("nobody lists, and nothing is rebuilt"),
-            StoreOp::Scrub { .. } | StoreOp::Discard(_) => unreachable!("it is over before a scrub begins"),
+            StoreOp::Scan { range, records_max, .. } => StoreReply::Page(scan(disk, &range, records_max as usize)),
+            StoreOp::Scrub { .. } => StoreReply::Scrubbed(Scrubbed::default()),
+            StoreOp::Discard(_) => StoreReply::Done,
         }
+    }
+}
+
+/// Trees are counted and compared now and then; seldom enough that a disk need not be in order for it.
+fn scan(disk: &FastMap<RecordKey, Arc<Record>>, range: &Range, records_max: usize) -> Page {
+    let is_within = |key: &RecordKey| {
+        let name = key.as_bytes();
+        key.bucket() == range.bucket && name >= &range.start[..] && range.end.as_ref().is_none_or(|end| name < &end[..])
+    };
+    let found = disk.iter().filter(|entry| is_within(entry.0));
+    let mut records: Vec<(RecordKey, Arc<Record>)> =
+        found.map(|(key, record)| (key.clone(), Arc::clone(record))).collect();
+    records.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let next = records.get(records_max).map(|entry| entry.0.to_bytes());
+    records.truncate(records_max);
+    Page {
+        records,
+        next,
+        ..Page::default()
     }
 }
 

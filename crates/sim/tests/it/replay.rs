@@ -37,3 +37,10 @@ fn keeping_words_changes_nothing() {
 fn another_seed_gives_another_trace() {
     assert_ne!(run(1, false).hash, run(2, false).hash);
 }
+
+/// It had long ended in a panic that nobody saw, since trees were counted.
+#[test]
+fn the_rate_of_steps_can_be_measured() {
+    let rate = torc_sim::rate::measure(100_000, 1);
+    assert!(rate.steps >= 100_000 && rate.requests > 1_000, "{rate:?}");
+}
