@@ -153,7 +153,8 @@ fn a_walk_stands_still_while_reaping_is_paused() {
     pause(&mut cluster, Work::Reaping);
     cluster.run_for_ms(5_000);
     let part = left(&cluster);
-    assert!(part > 0);
+    let walks = |cluster: &Cluster| cluster.nodes[&node].reaping().walks;
+    assert!(part > 0 && walks(&cluster) == 0, "it is under way");
     cluster.run_for_ms(400_000);
-    assert_eq!(left(&cluster), part);
+    assert_eq!((left(&cluster), walks(&cluster)), (part, 0));
 }
