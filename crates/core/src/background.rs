@@ -75,20 +75,29 @@ impl Pace {
     }
 }
 
-/// The runs that operators ask for of one kind of work, as whoever does the work sees them. A run begins at once and goes on
-/// while the work is paused, until all is done that was there to do, or until the work is paused once more.
+/// The runs that operators ask for of one kind of work, as whoever does the work sees them. The work goes on in passes over
+/// everything. A run begins at once and goes on while the work is paused, until a pass that began after it was asked for has
+/// ended and left nothing out, or until the work is paused once more.
+///
+/// ```text
+/// asked for ──begin_pass──▶ pass ──end_pass, nothing was missed──▶ over
+///     ▲──────── end_pass, something was missed ──────┘
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Runs {
     seen: u64,
     is_going: bool,
+    /// The pass at hand, or the last one, leaves nothing out that the run asks for.
+    is_whole: bool,
 }
 
 impl Runs {
-    /// True once after runs were asked for.
+    /// True once after runs were asked for: a pass at hand is not what they ask for.
     pub fn begins(&mut self, pace: &Pace) -> bool {
         let begins = pace.runs_asked > self.seen;
         self.seen = pace.runs_asked;
         self.is_going = (self.is_going || begins) && pace.runs_asked > pace.runs_called_off;
+        self.is_whole &= !begins;
         begins
     }
 
@@ -104,7 +113,28 @@ impl Runs {
         pace.paused && !self.is_going
     }
 
-    /// All is done that was there to do.
+    /// A pass over everything begins.
+    pub fn begin_pass(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// Something of the pass at hand was left out: a run that is going needs another pass.
+    pub fn miss(&mut self) {
+        self.is_whole = false;
+    }
+
+    /// A run is going that needs a pass.
+    #[must_use]
+    pub fn needs_pass(&self) -> bool {
+        self.is_going && !self.is_whole
+    }
+
+    /// A pass has ended, and all that it began: so has the run, unless it needs another one.
+    pub fn end_pass(&mut self) {
+        self.is_going &= !self.is_whole;
+    }
+
+    /// The run is over.
     pub fn end(&mut self) {
         self.is_going = false;
     }
@@ -231,8 +261,15 @@ mod tests {
         background.change(Work::Scrub, change(None, true));
         assert!(runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
         assert!(!runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
-        runs.end();
-        assert!(runs.is_paused(&background.scrub));
+        runs.end_pass();
+        assert!(!runs.is_paused(&background.scrub), "that was a pass before it");
+        runs.begin_pass();
+        runs.miss();
+        runs.end_pass();
+        assert!(runs.needs_pass() && !runs.is_paused(&background.scrub));
+        runs.begin_pass();
+        runs.end_pass();
+        assert!(!runs.needs_pass() && runs.is_paused(&background.scrub));
         background.change(Work::Scrub, change(Some(true), true));
         assert!(runs.begins(&background.scrub) && !runs.is_paused(&background.scrub));
         background.change(Work::Scrub, change(Some(true), false));

@@ -191,6 +191,7 @@ impl Scrub {
     }
 
     fn begin(&mut self, site: &Site) -> Bytes {
+        self.runs.begin_pass();
         self.memory.begun = site.now.wall;
         self.memory.position = Some(Bytes::new());
         self.progress = ScrubProgress {
@@ -225,12 +226,13 @@ impl Scrub {
 
     fn end(&mut self, site: &mut Site) {
         site.stats.scrubs += 1;
-        self.runs.end();
+        self.runs.end_pass();
         self.memory.ended = Some(site.now.wall);
         self.progress.ended = Some(site.now.wall);
         self.progress.is_running = false;
         self.progress.done_per_mille = 1_000;
-        self.due = site.now.time.plus_ms(PASS_PERIOD_MS);
+        let wait_ms = if self.runs.needs_pass() { 0 } else { PASS_PERIOD_MS };
+        self.due = site.now.time.plus_ms(wait_ms);
         let (records, damaged) = (self.progress.records, self.progress.damaged);
         site.notice(Notice::ScrubEnded { records, damaged });
         self.save(site);

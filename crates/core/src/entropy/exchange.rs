@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use smallvec::smallvec;
 
 use crate::causality::Record;
@@ -324,7 +325,7 @@ impl Exchange {
             site.note_damage(key);
         }
         if let Some(next) = &page.next {
-            self.list_later(range.bucket, next.clone(), range.end.clone());
+            self.list_later(&range, next.clone(), site);
             range.end = Some(next.clone());
         }
         let entries: Vec<(RecordKey, u128)> = page
@@ -350,9 +351,16 @@ impl Exchange {
         site.send(&[self.peer], Message::Entropy(talk));
     }
 
-    fn list_later(&mut self, bucket: crate::id::BucketId, start: bytes::Bytes, end: Option<bytes::Bytes>) {
-        if let Some(listing) = &mut self.listing {
-            listing.ranges.push_front(Range { bucket, start, end });
+    /// What comes behind the page that ends at `next`. Equal leaves are listed where they cost no page: what is left of one
+    /// is not, which may be a hash of a million fields.
+    fn list_later(&mut self, range: &Range, next: Bytes, site: &Site) {
+        let Some(listing) = &mut self.listing else { return };
+        let names = |leaf| names_of_leaf(listing.partition, range.bucket, leaf, site.ring.partitions());
+        let at = listing.run.partition_point(|&leaf| names(leaf).1 <= next);
+        let Some(&leaf) = listing.run.get(at) else { return };
+        let start = names(leaf).0.max(next);
+        if range.end.as_ref().is_none_or(|end| start < *end) {
+            listing.ranges.push_front(Range { start, ..range.clone() });
         }
     }
 
@@ -372,12 +380,7 @@ impl Exchange {
         if let Some(next) = talk.complete_up_to
             && next > range.start
         {
-            let (bucket, end) = (range.bucket, range.end.clone());
-            listing.ranges.push_front(Range {
-                bucket,
-                start: next,
-                end,
-            });
+            self.list_later(&range, next, site);
         }
         let within = |key: &RecordKey| {
             key.bucket() == range.bucket
@@ -450,7 +453,7 @@ impl Exchange {
 /// What a peer answers to a list of keys.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) complete_up_to: Option<bytes::Bytes>,
+    pub(super) complete_up_to: Option<Bytes>,
     pub(super) records: Vec<(RecordKey, Arc<Record>)>,
     pub(super) missing: Vec<RecordKey>,
     pub(super) failed: bool,

@@ -51,8 +51,6 @@ pub struct Entropy {
     round_at: Time,
     /// What operators ask for: every partition is compared with every peer, and counted first if it must be.
     runs: Runs,
-    /// The round at hand leaves out nothing that a run asks for.
-    is_whole: bool,
     /// Rounds since a peer came up: says whose turn it is to compare what.
     rounds: u16,
     left: VecDeque<(NodeId, Group, Vec<PartitionId>)>,
@@ -71,7 +69,6 @@ impl Entropy {
             count_due: now,
             round_at: now.plus_ms(ROUND_MS),
             runs: Runs::default(),
-            is_whole: false,
             rounds: 0,
             left: VecDeque::new(),
             exchange: None,
@@ -118,8 +115,6 @@ impl Entropy {
         let pace = *site.background.pace(Work::AntiEntropy);
         let now = site.now.time;
         if self.runs.begins(&pace) {
-            // What a round at hand compares need not be all.
-            self.is_whole = false;
             self.left.clear();
             self.end(site);
             self.round_at = now;
@@ -163,7 +158,7 @@ impl Entropy {
                     if exchange.deadline > now {
                         return;
                     }
-                    self.end(site);
+                    self.cut_short(site);
                 }
                 // It may have a million records before it.
                 Some(_) if !may_begin => {
@@ -194,6 +189,12 @@ impl Entropy {
         }
     }
 
+    /// The peer does not go on with the comparison at hand.
+    fn cut_short(&mut self, site: &mut Site) {
+        self.runs.miss();
+        self.end(site);
+    }
+
     fn end(&mut self, site: &mut Site) {
         let Some(exchange) = self.exchange.take() else { return };
         site.stats.entropy_exchanges += 1;
@@ -209,17 +210,18 @@ impl Entropy {
     }
 
     fn end_round(&mut self, now: Time) {
-        if self.is_whole {
-            self.runs.end();
-        }
+        self.runs.end_pass();
         self.rounds = self.rounds.wrapping_add(1);
         self.round_at = now.plus_ms(ROUND_MS);
     }
 
     /// What this node shares with peers that can be asked: dirty ranges first, then half of the rest.
     fn plan(&mut self, site: &mut Site) {
+        self.runs.begin_pass();
         let (counted, trees) = site.trees.progress();
-        self.is_whole = self.runs.is_going() && counted == trees;
+        if counted < trees {
+            self.runs.miss();
+        }
         let peers: Vec<NodeId> = site.peers.up().collect();
         let groups = site.trees.groups();
         for is_dirty in [true, false] {
@@ -288,7 +290,7 @@ impl Entropy {
     pub fn on_refused(&mut self, from: NodeId, op: OpId, site: &mut Site) {
         let exchange = self.exchange.as_ref().filter(|exchange| exchange.peer == from);
         if exchange.is_some_and(|exchange| exchange.is_own(op)) {
-            self.end(site);
+            self.cut_short(site);
         }
     }
 
@@ -343,7 +345,7 @@ impl Entropy {
     pub fn on_peer_down(&mut self, node: NodeId, site: &mut Site) {
         self.left.retain(|entry| entry.0 != node);
         if self.exchange.as_ref().is_some_and(|exchange| exchange.peer == node) {
-            self.end(site);
+            self.cut_short(site);
         }
     }
 }

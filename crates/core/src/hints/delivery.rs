@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{ANSWER_MS, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Delivery, Hint, Hints, LOOK_MS, RETRY_MS, weight};
+use super::{ANSWER_MS, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Delivery, Hint, Hints, LOOK_MS, RETRY_MS, RUN_MS, weight};
 use crate::background::Work;
 use crate::causality::Record;
 use crate::id::{NodeId, OpId};
@@ -65,7 +65,7 @@ impl Hints {
         let now = site.now.time;
         if self.runs.begins(&pace) {
             self.due.clear();
-            self.run_ends = now.plus_ms(RETRY_MS);
+            self.run_ends = now.plus_ms(RUN_MS);
         } else if self.run_ends <= now && self.deliveries.is_empty() {
             self.runs.end();
         }
@@ -278,7 +278,7 @@ impl Hints {
             let pause_us = site.background.hints.microseconds_for(delivery.bytes).max(took_us);
             let due = Time(now.0.saturating_add(pause_us));
             self.due.insert(home, due);
-            self.run_ends = self.run_ends.max(due.plus_ms(RETRY_MS));
+            self.run_ends = self.run_ends.max(due.plus_ms(RUN_MS));
         }
         for (key, record) in &delivery.records {
             let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));

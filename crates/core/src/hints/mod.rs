@@ -35,6 +35,9 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 const ANSWER_MS: u64 = 5_000;
 /// How soon a home that did not take its hints is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+/// A run that was asked for is over when nothing was delivered for this long, in milliseconds: a lost answer and what is tried
+/// after it fit in.
+const RUN_MS: u64 = 2 * ANSWER_MS;
 /// How often it is looked whether hints have waited for too long, in milliseconds.
 const LOOK_MS: u64 = 10_000;
 /// Hints draw their numbers from a generator of their own, so that what they do moves no other choice.

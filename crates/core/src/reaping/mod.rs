@@ -96,20 +96,30 @@ impl Reaping {
     pub fn go_on(&mut self, copies: &mut impl Copies, site: &mut Site) {
         let now = site.now.time;
         let pace = *site.background.pace(Work::Reaping);
-        if self.runs.begins(&pace) {
+        if !self.walk.is_walking() && self.lead.is_idle() {
+            self.runs.end_pass();
+        }
+        let is_asked = self.runs.begins(&pace);
+        let is_next = self.runs.needs_pass() && !self.walk.is_walking() && self.lead.is_idle();
+        if is_asked || is_next {
             self.walk.begin_now(now);
-        } else if self.walk.is_over(now) && self.lead.is_idle() {
-            self.runs.end();
         }
         if self.due() > now {
             return;
         }
         let is_paused = self.runs.is_paused(&pace);
         let lead = &mut self.lead;
-        if is_paused || site.out_of_service || !(self.walk.is_walking() || lead.has_room()) {
+        let may_walk = if self.walk.is_walking() {
+            !is_paused
+        } else {
+            (!pace.paused || self.runs.needs_pass()) && lead.has_room()
+        };
+        if !may_walk || site.out_of_service {
             self.walk.wait(now.plus_ms(RETRY_MS));
         }
-        self.walk.go_on(site, |node| lead.block(node, Block::Away, now));
+        if self.walk.go_on(site, |node| lead.block(node, Block::Away, now)) {
+            self.runs.begin_pass();
+        }
         let questions = self.lead.go_on(is_paused, site);
         self.ask(questions, copies, site);
     }
@@ -177,6 +187,7 @@ impl Reaping {
                 self.lead.add(place, goal, found, site);
             } else {
                 // The next walk finds them again.
+                self.runs.miss();
                 self.walk.wait(site.now.time.plus_ms(FULL_MS));
             }
         }

@@ -93,25 +93,21 @@ impl Walk {
         self.reading.is_some() || self.range.is_some() || !self.left.is_empty()
     }
 
-    /// No walk is under way or due.
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        !self.is_walking() && self.begin_at > now
-    }
-
     /// Asks for the next page. Places of which a home is away are left out, as none of their records could go: `away` is
-    /// told of them.
-    pub(super) fn go_on(&mut self, site: &mut Site, mut away: impl FnMut(NodeId)) {
+    /// told of them. True if a walk begins.
+    pub(super) fn go_on(&mut self, site: &mut Site, mut away: impl FnMut(NodeId)) -> bool {
         let now = site.now.time;
         if self.reading.is_some() || self.due() > now {
-            return;
+            return false;
         }
-        if !self.is_walking() {
+        let begins = !self.is_walking();
+        if begins {
             self.begin_at = now.plus_ms(WALK_MS);
             self.left = places(site);
         }
         while self.range.is_none() {
             let Some((partition, bucket)) = self.left.pop_front() else {
-                return;
+                return begins;
             };
             let Some(found) = site.bucket(bucket) else { continue };
             let homes = site.ring.homes(partition, found.n);
@@ -127,7 +123,7 @@ impl Walk {
                 end: Some(end_of_bucket(partition, bucket)),
             });
         }
-        let Some(range) = &self.range else { return };
+        let Some(range) = &self.range else { return begins };
         let class = site
             .bucket(range.bucket)
             .map_or(StorageClass::Disk, |bucket| bucket.storage);
@@ -139,6 +135,7 @@ impl Walk {
             may_wait: true,
         };
         self.reading = Some(site.ask_store(scan));
+        begins
     }
 
     /// True if the page was asked for here.

@@ -1,8 +1,9 @@
 //! Comparisons of homes that do not go as they should.
 
+use torc_core::command::{Command, Options};
 use torc_core::storage::{BootState, COPIES_KNOWN};
 
-use crate::cluster::{Cluster, DEFAULT};
+use crate::cluster::{Cluster, DEFAULT, put};
 
 const KEYS: usize = 2_000;
 
@@ -55,4 +56,26 @@ fn far_fewer_questions_are_asked_than_keys_differ() {
     cluster.run_until(|cluster| cluster.disks[&c].records.len() == KEYS + KEYS / 4);
     let listings = cluster.listings;
     assert!(listings < KEYS / 8, "{listings} listings for {} keys", KEYS / 4);
+}
+
+/// Equal leaves between two that differ are listed with them: a hash with many fields in one of them was listed whole.
+#[test]
+fn a_large_hash_between_keys_that_differ_is_not_named() {
+    let mut cluster = Cluster::new(3);
+    let [a, _, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    for number in 0..KEYS {
+        let Command::Put(mut field) = put(DEFAULT, "hash", "v", None, Options::default()) else {
+            unreachable!()
+        };
+        field.target.sort = format!("field-{number}").into();
+        cluster.ask(a, Command::Put(field));
+    }
+    cluster.cut(c);
+    for number in 0..KEYS / 4 {
+        cluster.put(a, DEFAULT, &format!("one-{number}"), "v", None);
+    }
+    cluster.mend();
+    cluster.run_until(|cluster| cluster.disks[&c].records.len() == KEYS + KEYS / 4);
+    let named = cluster.named;
+    assert!(named < KEYS, "{named} records named for {} that differ", KEYS / 4);
 }

@@ -1,19 +1,14 @@
 //! Runs of background work that an operator asks for while it is paused: they do all there is to do, and can be called off.
 
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::{Command, Options, Put, PutAction, PutContext};
-use torc_core::effect::Input;
+use torc_core::command::{Options, PutContext};
 use torc_core::id::NodeId;
-
+use torc_core::quorum::QuorumSize;
 use torc_core::storage::{BootState, COPIES_KNOWN};
 
-use crate::cluster::{Cluster, DEFAULT, target};
+use crate::cluster::{Cluster, DEFAULT, RUN, delete, put};
 
 const KEYS: usize = 1_000;
-
-fn change(cluster: &mut Cluster, node: NodeId, work: Work, change: PaceChange) {
-    cluster.step(node, Input::Control { work, change });
-}
 
 fn pause(cluster: &mut Cluster, work: Work) {
     let paused = PaceChange {
@@ -21,16 +16,8 @@ fn pause(cluster: &mut Cluster, work: Work) {
         ..PaceChange::default()
     };
     for node in cluster.names.clone() {
-        change(cluster, node, work, paused);
+        cluster.control(node, work, paused);
     }
-}
-
-fn run(cluster: &mut Cluster, node: NodeId, work: Work) {
-    let run_now = PaceChange {
-        run_now: true,
-        ..PaceChange::default()
-    };
-    change(cluster, node, work, run_now);
 }
 
 /// Three nodes of which the third has missed what was written and has counted no tree since it started.
@@ -59,7 +46,7 @@ fn a_paused_node_that_has_counted_nothing_counts_and_compares_when_a_run_is_aske
     let (mut cluster, c) = with_one_behind();
     cluster.run_for_ms(30_000);
     assert_eq!(cluster.disks[&c].records.len(), 0, "it is paused");
-    run(&mut cluster, c, Work::AntiEntropy);
+    cluster.control(c, Work::AntiEntropy, RUN);
     cluster.run_for_ms(60_000);
     assert_eq!(cluster.disks[&c].records.len(), KEYS);
     let compared = |cluster: &Cluster| cluster.nodes[&c].stats().entropy_exchanges;
@@ -72,9 +59,9 @@ fn a_paused_node_that_has_counted_nothing_counts_and_compares_when_a_run_is_aske
 #[test]
 fn a_run_asked_for_within_a_round_compares_everything() {
     let (mut cluster, c) = with_one_behind();
-    run(&mut cluster, c, Work::AntiEntropy);
+    cluster.control(c, Work::AntiEntropy, RUN);
     cluster.run_until(|cluster| cluster.nodes[&c].entropy().trees_counted > 0);
-    run(&mut cluster, c, Work::AntiEntropy);
+    cluster.control(c, Work::AntiEntropy, RUN);
     cluster.run_for_ms(60_000);
     assert_eq!(cluster.disks[&c].records.len(), KEYS);
 }
@@ -82,7 +69,7 @@ fn a_run_asked_for_within_a_round_compares_everything() {
 #[test]
 fn a_run_that_was_asked_for_ends_when_the_work_is_paused_once_more() {
     let (mut cluster, c) = with_one_behind();
-    run(&mut cluster, c, Work::AntiEntropy);
+    cluster.control(c, Work::AntiEntropy, RUN);
     let held = |cluster: &Cluster| cluster.disks[&c].records.len();
     cluster.run_until(|cluster| held(cluster) > 0);
     pause(&mut cluster, Work::AntiEntropy);
@@ -93,24 +80,30 @@ fn a_run_that_was_asked_for_ends_when_the_work_is_paused_once_more() {
     assert_eq!(held(&cluster), part);
 }
 
-fn delete(cluster: &mut Cluster, key: &str) {
+/// A round that was cut short for want of an answer was taken for whole.
+#[test]
+fn a_run_whose_questions_are_lost_asks_them_again() {
+    let (mut cluster, c) = with_one_behind();
+    cluster.loses_comparisons = true;
+    cluster.control(c, Work::AntiEntropy, RUN);
+    cluster.run_for_ms(20_000);
+    assert_eq!(cluster.disks[&c].records.len(), 0);
+    cluster.loses_comparisons = false;
+    cluster.run_for_ms(60_000);
+    assert_eq!(cluster.disks[&c].records.len(), KEYS);
+}
+
+/// Writes a key and deletes what it holds.
+fn write_and_delete(cluster: &mut Cluster, key: &str) {
     let node = cluster.names[0];
-    let seen = cluster.get(node, DEFAULT, key).context.expect("it is there");
-    let deletion = Command::Put(Put {
-        target: target(DEFAULT, key),
-        action: PutAction::Delete,
-        context: PutContext::Seen(seen),
-        request: None,
-        options: Options::default(),
-    });
-    cluster.ask(node, deletion);
+    let seen = cluster.put(node, DEFAULT, key, "v", None);
+    cluster.ask(node, delete(DEFAULT, key, PutContext::Seen(seen)));
 }
 
 /// A walk that was asked for did not begin while reaping was paused.
 #[test]
 fn paused_reaping_forgets_what_is_dead_when_a_run_is_asked_for_and_then_rests() {
     let mut cluster = Cluster::new(3);
-    let [a, ..] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
     for node in cluster.nodes.values_mut() {
         node.set_reap_age_ms(1_000);
     }
@@ -118,13 +111,12 @@ fn paused_reaping_forgets_what_is_dead_when_a_run_is_asked_for_and_then_rests() 
     let left = |cluster: &Cluster| cluster.disks.values().map(|disk| disk.records.len()).sum::<usize>();
     for round in 1..=2 {
         for key in ["one", "two", "three"] {
-            cluster.put(a, DEFAULT, key, "v", None);
-            delete(&mut cluster, key);
+            write_and_delete(&mut cluster, key);
         }
         cluster.run_for_ms(400_000);
         assert_eq!(left(&cluster), 9, "paused, round {round}");
         for node in cluster.names.clone() {
-            run(&mut cluster, node, Work::Reaping);
+            cluster.control(node, Work::Reaping, RUN);
         }
         cluster.run_for_ms(30_000);
         assert_eq!(left(&cluster), 0, "asked for, round {round}");
@@ -137,9 +129,7 @@ fn a_walk_stands_still_while_reaping_is_paused() {
     let mut cluster = Cluster::new(1);
     let node = cluster.names[0];
     for number in 0..KEYS {
-        let key = format!("k{number}");
-        cluster.put(node, DEFAULT, &key, "v", None);
-        delete(&mut cluster, &key);
+        write_and_delete(&mut cluster, &format!("k{number}"));
     }
     let slowly = PaceChange {
         bytes_per_second: Some(1_000),
@@ -147,7 +137,7 @@ fn a_walk_stands_still_while_reaping_is_paused() {
         ..PaceChange::default()
     };
     cluster.nodes.get_mut(&node).expect("one").set_reap_age_ms(1_000);
-    change(&mut cluster, node, Work::Reaping, slowly);
+    cluster.control(node, Work::Reaping, slowly);
     let left = |cluster: &Cluster| cluster.disks[&node].records.len();
     cluster.run_until(|cluster| left(cluster) < KEYS);
     pause(&mut cluster, Work::Reaping);
@@ -157,4 +147,88 @@ fn a_walk_stands_still_while_reaping_is_paused() {
     assert!(part > 0 && walks(&cluster) == 0, "it is under way");
     cluster.run_for_ms(400_000);
     assert_eq!((left(&cluster), walks(&cluster)), (part, 0));
+}
+
+/// What a walk found beyond what may be on its way at a time was left to the next walk, which paused reaping does not have.
+#[test]
+fn paused_reaping_forgets_more_than_has_room_at_a_time() {
+    let mut cluster = Cluster::with_partitions(1, 1_024);
+    let node = cluster.names[0];
+    cluster.nodes.get_mut(&node).expect("one").set_reap_age_ms(1_000);
+    pause(&mut cluster, Work::Reaping);
+    for number in 0..KEYS {
+        write_and_delete(&mut cluster, &format!("k{number}"));
+    }
+    cluster.control(node, Work::Reaping, RUN);
+    cluster.run_for_ms(60_000);
+    assert_eq!(cluster.disks[&node].records.len(), 0);
+    assert!(cluster.nodes[&node].reaping().walks > 1, "they had room");
+}
+
+/// Walks followed upon the one that was asked for while what it had found was on its way.
+#[test]
+fn paused_reaping_walks_once_when_a_run_is_asked_for() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.names[0];
+    cluster.nodes.get_mut(&node).expect("one").set_reap_age_ms(700_000);
+    pause(&mut cluster, Work::Reaping);
+    write_and_delete(&mut cluster, "k");
+    cluster.control(node, Work::Reaping, RUN);
+    cluster.run_for_ms(690_000);
+    assert_eq!(cluster.nodes[&node].reaping().walks, 1);
+    assert_eq!(cluster.nodes[&node].reaping().records, 1, "it is on its way");
+    cluster.run_for_ms(700_000);
+    assert_eq!(cluster.disks[&node].records.len(), 0);
+    assert_eq!(cluster.nodes[&node].reaping().walks, 1);
+}
+
+/// A pass that was nearly through was taken for the run.
+#[test]
+fn a_scrub_asked_for_within_a_pass_reads_everything_after_it() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.names[0];
+    for number in 0..KEYS {
+        cluster.put(node, DEFAULT, &format!("k{number}"), "v", None);
+    }
+    let slowly = PaceChange {
+        bytes_per_second: Some(100_000),
+        ..RUN
+    };
+    pause(&mut cluster, Work::Scrub);
+    cluster.control(node, Work::Scrub, slowly);
+    cluster.run_until(|cluster| cluster.nodes[&node].scrub().is_running);
+    cluster.control(node, Work::Scrub, RUN);
+    cluster.run_for_ms(60_000);
+    assert_eq!(cluster.nodes[&node].stats().scrubs, 2);
+}
+
+/// One answer that was lost ended the run.
+#[test]
+fn paused_hints_are_sent_again_within_the_run_that_was_asked_for() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k");
+    pause(&mut cluster, Work::Hints);
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.cut(homes[2]);
+    let all = Options {
+        write: Some(QuorumSize::Count(3)),
+        ..Options::default()
+    };
+    cluster.ask(homes[0], put(DEFAULT, "k", "v", None, all));
+    let pending = |cluster: &Cluster| -> u64 {
+        let hints = others.iter().map(|node| cluster.nodes[node].hints().pending());
+        hints.sum()
+    };
+    assert_eq!(pending(&cluster), 1);
+    cluster.mend();
+    cluster.run_for_ms(10_000);
+    cluster.silent.push(homes[2]);
+    for &node in &others {
+        cluster.control(node, Work::Hints, RUN);
+    }
+    cluster.run_for_ms(3_000);
+    cluster.silent.clear();
+    assert_eq!(pending(&cluster), 1, "the answer was lost");
+    cluster.run_for_ms(10_000);
+    assert_eq!(pending(&cluster), 0);
 }

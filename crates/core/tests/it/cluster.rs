@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use torc_core::background::{PaceChange, Work};
 use torc_core::bucket::{Bucket, Catalog, StorageClass};
 use torc_core::causality::{ClientContext, Record, Value};
 use torc_core::command::{Command, Get, Options, Put, PutAction, PutContext, Request, Target, Ttl};
@@ -21,6 +22,12 @@ use torc_core::time::{Now, Time, Wall};
 
 pub const DEFAULT: BucketId = BucketId(1);
 pub const REDIS: BucketId = BucketId(2);
+/// Start a run of background work.
+pub const RUN: PaceChange = PaceChange {
+    paused: None,
+    bytes_per_second: None,
+    run_now: true,
+};
 
 #[derive(Default)]
 pub struct Disk {
@@ -91,12 +98,19 @@ pub struct Cluster {
     outcomes: BTreeMap<RequestId, Outcome>,
     /// What is on its way: from whom, to whom.
     pub wire: VecDeque<(NodeId, NodeId, Envelope)>,
-    /// How often one home named its records to another.
+    /// How often one home named its records to another, and how many.
     pub listings: usize,
+    pub named: usize,
+    /// What comparisons say is lost.
+    pub loses_comparisons: bool,
 }
 
 impl Cluster {
     pub fn new(count: usize) -> Self {
+        Self::with_partitions(count, 16)
+    }
+
+    pub fn with_partitions(count: usize, partitions: u32) -> Self {
         let catalog = Arc::new(Catalog::new(Bucket::initial()));
         let members: Vec<Member> = (1..=count)
             .map(|i| {
@@ -111,7 +125,7 @@ impl Cluster {
             })
             .collect();
         let names: Vec<NodeId> = members.iter().map(|member| member.id).collect();
-        let ring = Arc::new(Ring::new(members, 16, &catalog));
+        let ring = Arc::new(Ring::new(members, partitions, &catalog));
         let now = Now {
             time: Time(1_000_000),
             wall: Wall(1_700_000_000_000),
@@ -132,6 +146,8 @@ impl Cluster {
             outcomes: BTreeMap::new(),
             wire: VecDeque::new(),
             listings: 0,
+            named: 0,
+            loses_comparisons: false,
         };
         for (i, &id) in names.iter().enumerate() {
             let config = NodeConfig {
@@ -174,6 +190,11 @@ impl Cluster {
             }
             self.deliver();
         }
+    }
+
+    /// An operator changes the settings of a kind of background work.
+    pub fn control(&mut self, node: NodeId, work: Work, change: PaceChange) {
+        self.step(node, Input::Control { work, change });
     }
 
     /// At most a minute.
@@ -336,7 +357,21 @@ impl Cluster {
         self.perform(id, out);
     }
 
-    fn perform(&mut self, id: NodeId, mut out: Outbox) {
+    /// Does what a node wants done; its disk answers at once, and it goes on with the answers.
+    fn perform(&mut self, id: NodeId, out: Outbox) {
+        let mut answers = self.carry_out(id, out);
+        while let Some(answer) = answers.pop() {
+            let mut out = Outbox::new();
+            self.nodes
+                .get_mut(&id)
+                .expect("a node")
+                .step(self.now, answer, &mut out);
+            answers.append(&mut self.carry_out(id, out));
+        }
+    }
+
+    /// The answers of the disk, the first one last.
+    fn carry_out(&mut self, id: NodeId, mut out: Outbox) -> Vec<Input> {
         let mut answers = Vec::new();
         while let Some(effect) = out.pop() {
             match effect {
@@ -358,9 +393,8 @@ impl Cluster {
                 Effect::Notice(_) | Effect::Reconnect { .. } => {}
             }
         }
-        for answer in answers {
-            self.step(id, answer);
-        }
+        answers.reverse();
+        answers
     }
 
     fn store(&mut self, id: NodeId, op: StoreOp) -> StoreReply {
@@ -413,8 +447,15 @@ impl Cluster {
 
     pub fn deliver(&mut self) {
         while let Some((from, to, envelope)) = self.wire.pop_front() {
-            let is_listing = matches!(envelope.message, Message::Entropy(EntropyTalk::Keys { .. }));
-            self.listings += usize::from(is_listing);
+            if let Message::Entropy(talk) = &envelope.message {
+                if self.loses_comparisons {
+                    continue;
+                }
+                if let EntropyTalk::Keys { entries, .. } = talk {
+                    self.listings += 1;
+                    self.named += entries.len();
+                }
+            }
             let is_answer = matches!(envelope.message, Message::ReadReply(_) | Message::WriteReply(_));
             if is_answer && self.silent.contains(&from) {
                 continue;
@@ -457,5 +498,15 @@ pub fn put(bucket: BucketId, key: &str, value: &str, context: Option<ClientConte
         context: context.map_or(PutContext::Blind, PutContext::Seen),
         request: None,
         options,
+    })
+}
+
+pub fn delete(bucket: BucketId, key: &str, context: PutContext) -> Command {
+    Command::Put(Put {
+        target: target(bucket, key),
+        action: PutAction::Delete,
+        context,
+        request: None,
+        options: Options::default(),
     })
 }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use torc_core::background::{PaceChange, Work};
 use torc_core::causality::Value;
 use torc_core::command::{Clear, Command, Options, PutAction, Ttl, UpdateKey};
-use torc_core::effect::Input;
 use torc_core::id::{ClientRequestId, NodeId};
 use torc_core::key::RecordKey;
 use torc_core::keyspace::{Update, UpdateReply};
@@ -12,7 +11,7 @@ use torc_core::outcome::Outcome;
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::Spoiled;
 
-use crate::cluster::{Cluster, DEFAULT, REDIS, get, put, target};
+use crate::cluster::{Cluster, DEFAULT, REDIS, RUN, get, put, target};
 
 const R_ALL: Options = Options {
     read: Some(QuorumSize::All),
@@ -38,17 +37,6 @@ fn damage(cluster: &mut Cluster, node: NodeId, key: &str) -> RecordKey {
     name
 }
 
-fn control(cluster: &mut Cluster, node: NodeId, change: PaceChange) {
-    let work = Work::Scrub;
-    cluster.step(node, Input::Control { work, change });
-}
-
-const RUN: PaceChange = PaceChange {
-    paused: None,
-    bytes_per_second: None,
-    run_now: true,
-};
-
 #[test]
 fn a_scrub_finds_a_damaged_record_and_mends_it_from_the_other_homes() {
     let mut cluster = Cluster::new(3);
@@ -57,7 +45,7 @@ fn a_scrub_finds_a_damaged_record_and_mends_it_from_the_other_homes() {
         cluster.put(node, DEFAULT, &format!("key-{number}"), "value", None);
     }
     let name = damage(&mut cluster, node, "key-7");
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(5_000);
     assert!(cluster.disks[&node].damaged.is_empty(), "mended on disk");
     let other = cluster.names[1];
@@ -127,7 +115,7 @@ fn a_damaged_record_stays_unknown_while_another_home_is_away() {
     cluster.run_for_ms(100);
     damage(&mut cluster, node, "k");
     cluster.cut(away);
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(20_000);
     assert_eq!(
         cluster.disks[&node].damaged.len(),
@@ -149,7 +137,7 @@ fn what_a_node_signs_after_a_mend_it_signs_under_a_new_actor() {
     let before = cluster.put(node, DEFAULT, "k", "v", None);
     damage(&mut cluster, node, "k");
     let life = cluster.nodes[&node].life();
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(5_000);
     assert!(cluster.disks[&node].damaged.is_empty());
     let after = cluster.put(node, DEFAULT, "k", "v2", Some(before.clone()));
@@ -170,14 +158,14 @@ fn a_paused_scrub_reads_nothing_until_it_is_asked_for_or_goes_on() {
         paused: Some(true),
         ..PaceChange::default()
     };
-    control(&mut cluster, node, pause);
+    cluster.control(node, Work::Scrub, pause);
     cluster.run_for_ms(120_000);
     assert_eq!(cluster.nodes[&node].stats().scrubs, 0);
     assert!(
         cluster.nodes[&cluster.names[1]].stats().scrubs > 0,
         "the others began by themselves"
     );
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(2_000);
     assert_eq!(cluster.nodes[&node].stats().scrubs, 1);
 }
@@ -194,7 +182,7 @@ fn a_scrub_keeps_to_its_rate() {
         run_now: true,
         ..PaceChange::default()
     };
-    control(&mut cluster, node, slow);
+    cluster.control(node, Work::Scrub, slow);
     cluster.run_for_ms(5_000);
     let bytes = cluster.nodes[&node].stats().scrubbed_bytes;
     assert!((60_000..=100_000).contains(&bytes), "{bytes} bytes in five seconds");
@@ -216,7 +204,7 @@ fn a_spoiled_file_is_given_up_and_its_copies_are_rebuilt_from_the_others() {
         file: "table 1".into(),
     };
     cluster.disks.get_mut(&node).expect("a disk").spoiled.push(everything);
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(500);
     assert_ne!(
         cluster.nodes[&node].life(),
@@ -249,7 +237,7 @@ fn a_single_node_gives_nothing_up() {
         file: "table 1".into(),
     };
     cluster.disks.get_mut(&node).expect("a disk").spoiled.push(everything);
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(10_000);
     assert_eq!(cluster.disks[&node].records.len(), 1, "it is all there is");
     let unknown = cluster.ask(node, get(DEFAULT, "k", Options::default()));
@@ -283,7 +271,7 @@ fn a_page_that_cannot_be_read_begins_a_scrub() {
             .spoiled
             .push(everything.clone());
     }
-    control(&mut cluster, node, RUN);
+    cluster.control(node, Work::Scrub, RUN);
     cluster.run_for_ms(60_000);
     for id in [node, other] {
         assert!(cluster.disks[&id].spoiled.is_empty(), "found without anybody asking");

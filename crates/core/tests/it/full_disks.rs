@@ -1,12 +1,12 @@
 //! What passes where no disk has room: deletes, and what makes copies equal.
 
-use torc_core::command::{Command, Options, PutAction, PutContext};
+use torc_core::command::{Options, PutContext};
 use torc_core::effect::Input;
 use torc_core::outcome::{Cause, Outcome};
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::StoreHealth;
 
-use crate::cluster::{Cluster, DEFAULT, get, put};
+use crate::cluster::{Cluster, DEFAULT, delete, get, put};
 use crate::stories::values;
 
 fn fill(cluster: &mut Cluster) {
@@ -19,15 +19,6 @@ fn fill(cluster: &mut Cluster) {
     }
 }
 
-fn delete(key: &str, context: PutContext) -> Command {
-    let Command::Put(mut put) = put(DEFAULT, key, "", None, Options::default()) else {
-        unreachable!()
-    };
-    put.action = PutAction::Delete;
-    put.context = context;
-    Command::Put(put)
-}
-
 /// The other homes looked at the record that it left, not at what was asked for: beside a value a tombstone was refused,
 /// and stood at the home that had signed it alone.
 #[test]
@@ -38,7 +29,7 @@ fn a_delete_that_leaves_a_value_passes_on_full_disks() {
     cluster.put(b, DEFAULT, "k", "second", None);
     fill(&mut cluster);
     for context in [PutContext::Blind, PutContext::Seen(first)] {
-        let outcome = cluster.ask(c, delete("k", context));
+        let outcome = cluster.ask(c, delete(DEFAULT, "k", context));
         assert!(matches!(outcome, Outcome::Written(_)), "{outcome:?}");
     }
     assert_eq!(values(&cluster.get(a, DEFAULT, "k")), ["second"]);
