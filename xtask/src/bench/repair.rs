@@ -22,9 +22,8 @@ const CONNECTIONS: usize = 64;
 /// How long nodes that have nothing to mend are watched at a time, and how often with and without anti-entropy.
 const IDLE: Duration = Duration::from_secs(30);
 const IDLE_PAIRS: u32 = 2;
-/// The scrub that follows a boot and the first walk of reaping have ended by then.
-const REST_TIME_MAX: Duration = Duration::from_secs(600);
-const MEND_TIME_MAX: Duration = Duration::from_secs(600);
+/// What is waited for has happened by then.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -186,29 +185,19 @@ impl<'a> Nodes<'a> {
 
     /// Waits until every node finds all others alive.
     fn wait_until_alive(&self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        for node in &self.server.http {
-            loop {
-                let cluster: serde_json::Value = serde_json::from_str(&self.get(node, "/v1/cluster")?)?;
-                let members = cluster["nodes"].as_array().context("members")?;
-                if members.iter().all(|member| member["liveness"] == "alive") {
-                    break;
-                }
-                if started.elapsed() > MEND_TIME_MAX {
-                    bail!("{node} does not find all others alive: {cluster}");
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        Ok(())
+        self.wait_for_each("does not find all others alive", |node| {
+            let cluster: serde_json::Value = serde_json::from_str(&self.get(node, "/v1/cluster")?)?;
+            let members = cluster["nodes"].as_array().context("members")?;
+            Ok(members.iter().all(|member| member["liveness"] == "alive"))
+        })
     }
 
     fn mend(&self, differing: u64, idle: &Idle) -> anyhow::Result<Mended> {
         let (mended, bytes) = (self.total("keys_repaired")?, self.bytes_between()?);
         let started = Instant::now();
         while self.total("keys_repaired")? < mended + differing {
-            if started.elapsed() > MEND_TIME_MAX {
-                bail!("{differing} keys are not mended after {} s", MEND_TIME_MAX.as_secs());
+            if started.elapsed() > WAIT_MAX {
+                bail!("{differing} keys are not mended after {} s", WAIT_MAX.as_secs());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -225,18 +214,22 @@ impl<'a> Nodes<'a> {
 
     /// Waits until no other background work reads the keys that were written.
     fn wait_until_at_rest(&self) -> anyhow::Result<()> {
+        self.wait_for_each("is not at rest", |node| {
+            let status = self.status(node)?;
+            let is_walked = status["reaping"]["walks"].as_u64() > Some(0);
+            Ok(is_walked && status["scrub"]["running"] == false && status["scrub"]["ended_at"].is_string())
+        })
+    }
+
+    /// Waits until every node is as it should be.
+    fn wait_for_each(&self, what_if_not: &str, is_so: impl Fn(&str) -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let started = Instant::now();
         for node in &self.server.http {
-            loop {
-                let status = self.status(node)?;
-                let is_walked = status["reaping"]["walks"].as_u64() > Some(0);
-                if is_walked && status["scrub"]["running"] == false && status["scrub"]["ended_at"].is_string() {
-                    break;
+            while !is_so(node)? {
+                if started.elapsed() > WAIT_MAX {
+                    bail!("{node} {what_if_not} after {} s", WAIT_MAX.as_secs());
                 }
-                if started.elapsed() > REST_TIME_MAX {
-                    bail!("{node} is not at rest after {} s", REST_TIME_MAX.as_secs());
-                }
-                std::thread::sleep(Duration::from_millis(500));
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
         Ok(())
@@ -285,8 +278,8 @@ impl<'a> Nodes<'a> {
             if since.elapsed() > Duration::from_secs(12) {
                 return Ok(());
             }
-            if started.elapsed() > MEND_TIME_MAX {
-                bail!("the nodes are not equal after {} s", MEND_TIME_MAX.as_secs());
+            if started.elapsed() > WAIT_MAX {
+                bail!("the nodes are not equal after {} s", WAIT_MAX.as_secs());
             }
         }
     }

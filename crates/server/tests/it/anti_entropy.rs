@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Node, eventually};
+use crate::harness::{Cluster, eventually};
 
 const KEYS: u32 = 200;
 
@@ -52,8 +52,7 @@ fn a_node_that_was_away_gets_what_it_missed_without_any_read() {
         .sum();
     assert!(repaired >= u64::from(KEYS), "{repaired} records were mended");
     for node in &cluster.nodes {
-        node.ask("POST", "/v1/admin/anti_entropy", &[], br#"{"run_now":true}"#)
-            .expect(200);
+        node.admin("anti_entropy", r#"{"run_now":true}"#);
     }
     eventually("nothing is left to mend", Duration::from_secs(30), || {
         (0..3).all(|node| cluster[node].json("/v1/status")["dirty_ranges"] == 0)
@@ -66,24 +65,19 @@ fn a_node_that_was_away_gets_what_it_missed_without_any_read() {
 #[test]
 fn a_paused_comparison_waits_until_it_is_asked_for() {
     let mut cluster = Cluster::of_three();
-    let control = |node: &Node, body: &str| {
-        node.ask("POST", "/v1/admin/anti_entropy", &[], body.as_bytes())
-            .expect(200);
-    };
     cluster[2].kill();
     cluster[2].start();
     cluster[2].await_ready();
     // Whether it has counted its trees by now or not: a run that is asked for counts them first.
-    cluster
-        .nodes
-        .iter()
-        .for_each(|node| control(node, r#"{"paused":true}"#));
+    for node in &cluster.nodes {
+        node.admin("anti_entropy", r#"{"paused":true}"#);
+    }
     cluster[2].faults(r#"{"cut":["n1","n2"]}"#);
     cluster[0].ask("PUT", "/v1/kv/default/k", &[], b"v").expect(204);
     cluster[2].faults("{}");
     std::thread::sleep(Duration::from_secs(7));
     assert!(!are_equal(&held(&cluster, "k")), "nobody compares");
-    control(&cluster[2], r#"{"run_now":true}"#);
+    cluster[2].admin("anti_entropy", r#"{"run_now":true}"#);
     eventually("a run that was asked for mends", Duration::from_secs(20), || {
         are_equal(&held(&cluster, "k"))
     });

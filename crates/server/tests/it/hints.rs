@@ -78,8 +78,7 @@ fn with_two_of_three_homes_dead_writes_go_on_and_reach_them_when_they_return() {
 
     // Nobody compares: what arrives are the hints.
     for node in homes[..1].iter().chain(&others) {
-        let path = "/v1/admin/anti_entropy";
-        cluster[*node].ask("POST", path, &[], br#"{"paused":true}"#).expect(200);
+        cluster[*node].admin("anti_entropy", r#"{"paused":true}"#);
     }
     cluster[homes[1]].start();
     cluster[homes[2]].start();
@@ -151,9 +150,7 @@ fn paused_hints_wait_until_a_run_is_asked_for() {
     let mut cluster = of_five();
     let (homes, others) = homes(&cluster);
     for &node in &others {
-        cluster[node]
-            .ask("POST", "/v1/admin/hints", &[], br#"{"paused":true}"#)
-            .expect(200);
+        cluster[node].admin("hints", r#"{"paused":true}"#);
     }
     cluster[homes[2]].kill();
     eventually("the write is kept", Duration::from_secs(20), || {
@@ -166,9 +163,7 @@ fn paused_hints_wait_until_a_run_is_asked_for() {
     assert_eq!(others.iter().map(|&node| pending(&cluster, node)).sum::<u64>(), 1);
     eventually("a run that was asked for delivers", Duration::from_secs(20), || {
         for &node in &others {
-            cluster[node]
-                .ask("POST", "/v1/admin/hints", &[], br#"{"run_now":true}"#)
-                .expect(200);
+            cluster[node].admin("hints", r#"{"run_now":true}"#);
         }
         std::thread::sleep(Duration::from_millis(300));
         others.iter().all(|&node| pending(&cluster, node) == 0)

@@ -104,8 +104,7 @@ fn a_small_disk_that_is_full_refuses_writes_and_takes_them_again_and_loses_nothi
     let seen = [("torc-context", context.context())];
     cluster[1].ask("DELETE", "/v1/kv/default/gone", &seen, b"").expect(204);
     cluster.nodes[..2].iter().for_each(|node| node.faults("{}"));
-    let path = "/v1/admin/anti_entropy";
-    cluster[0].ask("POST", path, &[], br#"{"run_now":true}"#).expect(200);
+    cluster[0].admin("anti_entropy", r#"{"run_now":true}"#);
     eventually(
         "the third node is given what it missed",
         Duration::from_secs(60),

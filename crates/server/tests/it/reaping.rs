@@ -16,9 +16,7 @@ fn make_quick(cluster: &Cluster, nodes: usize) {
 
 fn look_now(cluster: &Cluster, nodes: impl Iterator<Item = usize>) {
     for node in nodes {
-        cluster[node]
-            .ask("POST", "/v1/admin/reaping", &[], br#"{"run_now":true}"#)
-            .expect(200);
+        cluster[node].admin("reaping", r#"{"run_now":true}"#);
     }
 }
 
@@ -149,9 +147,7 @@ fn the_space_of_what_was_deleted_comes_back() {
         ..Settings::default()
     });
     make_quick(&cluster, 1);
-    cluster[0]
-        .ask("POST", "/v1/admin/reaping", &[], br#"{"bytes_per_second":67108864}"#)
-        .expect(200);
+    cluster[0].admin("reaping", r#"{"bytes_per_second":67108864}"#);
     let mut resp = cluster[0].resp();
     let mut noise = 1_u64;
     let mut in_tables = Vec::new();

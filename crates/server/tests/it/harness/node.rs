@@ -126,6 +126,13 @@ impl Node {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
+    /// Changes the settings of a kind of background work.
+    pub fn admin(&self, work: &str, change: &str) {
+        let path = format!("/v1/admin/{work}");
+        let answer = self.ask("POST", &path, &[], change.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
     /// kill -9, and waits until it is dead.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
