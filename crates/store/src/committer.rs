@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::damage::Examination;
 use crate::engine::Engine;
 use crate::faults::FsyncFault;
+use crate::journal::Runway;
 use crate::meta;
 use crate::queue::{Entry, Taken};
 use crate::shared::Shared;
@@ -36,6 +37,8 @@ const SLOW_BATCH: Duration = Duration::from_millis(50);
 const SEALED_MEMTABLES_MAX: usize = 3;
 /// With this many unmerged tables the committer waits; at thirty the engine would sleep in steps of 10 ms.
 const UNMERGED_TABLES_MAX: usize = 26;
+/// What the engine writes about a record in its journal, about.
+const ITEM_BYTES: u64 = 16;
 const STALL_STEP: Duration = Duration::from_millis(1);
 /// Free space that is never used: with less, a flush might fail half way, and the engine would be lost until reopened.
 const RESERVE_BYTES: u64 = 32 << 20;
@@ -53,6 +56,9 @@ pub(crate) struct Committer {
     entries: Vec<Entry>,
     replies: Vec<(Token, StoreReply)>,
     scratch: Vec<u8>,
+    runway: Runway,
+    /// About how much was appended to the journal and not told to the runway yet.
+    appended: u64,
     /// How many entries the last batch had.
     expected: usize,
     /// How long the last synced batch took.
@@ -65,7 +71,14 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub fn new(engine: Engine, shared: Arc<Shared>, dir: PathBuf, budget: &Budget, sync_interval: Duration) -> Self {
+    pub fn new(
+        engine: Engine,
+        shared: Arc<Shared>,
+        dir: PathBuf,
+        runway: Runway,
+        budget: &Budget,
+        sync_interval: Duration,
+    ) -> Self {
         Self {
             engine,
             shared,
@@ -77,6 +90,8 @@ impl Committer {
             entries: Vec::new(),
             replies: Vec::new(),
             scratch: Vec::new(),
+            runway,
+            appended: 0,
             expected: 0,
             last_sync: Duration::ZERO,
             unsynced_since: None,
@@ -89,6 +104,7 @@ impl Committer {
     pub fn run(mut self) {
         // A bug here must not leave a node that takes writes and never answers them.
         let _fail_on_panic = FailOnPanic(Arc::clone(&self.shared));
+        self.runway.extend(0);
         loop {
             let deadline = self.unsynced_since.map(|since| since + self.sync_interval);
             match self.shared.queue.take(&mut self.entries, deadline) {
@@ -131,11 +147,7 @@ impl Committer {
     fn gather(&mut self) {
         if self.entries.len() < self.expected {
             let patience = (self.last_sync / GATHER_PART).min(GATHER_MAX);
-            let begun = Instant::now();
-            while self.entries.len() < self.expected && begun.elapsed() < patience {
-                std::thread::yield_now();
-                self.shared.queue.take_more(&mut self.entries);
-            }
+            self.shared.queue.gather(&mut self.entries, self.expected, patience);
         }
         self.expected = self.entries.len();
     }
@@ -161,6 +173,8 @@ impl Committer {
                 .extend(now.iter().map(|entry| (entry.token(), reply.clone())));
             self.shared.completions.stored(&mut self.replies);
             self.replies.clear();
+            // Whoever waited has been answered.
+            self.runway.extend(std::mem::take(&mut self.appended));
             rest = later;
         }
         entries.clear();
@@ -239,6 +253,7 @@ impl Committer {
                         self.scratch.clear();
                         codec::encode_into(record, &mut self.scratch);
                         batch.insert(&self.engine.records, write.key.as_bytes(), &self.scratch[..]);
+                        self.appended += (write.key.as_bytes().len() + self.scratch.len()) as u64 + ITEM_BYTES;
                         if write.key.is_partition_head() {
                             let head = meta::stored_head(&write.key);
                             facts.insert(head.key.clone(), head);
@@ -270,12 +285,16 @@ impl Committer {
         batch
     }
 
-    fn write(&self, batch: OwnedWriteBatch, must_sync: bool) -> Result<(), StoreError> {
+    fn write(&mut self, batch: OwnedWriteBatch, must_sync: bool) -> Result<(), StoreError> {
         // `Buffer` hands the journal to the operating system, so that a kill of this process loses nothing applied.
         let (mode, fails) = match (must_sync, self.shared.faults.fsync()) {
             (true, FsyncFault::Ok) => (Some(PersistMode::SyncData), false),
             (true, FsyncFault::Fail) => (Some(PersistMode::Buffer), true),
-            (_, FsyncFault::Lie) => (None, false),
+            (_, FsyncFault::Lie) => {
+                // It may stay in the engine's buffer.
+                self.appended = 0;
+                (None, false)
+            }
             (true, FsyncFault::Slow(by)) => {
                 std::thread::sleep(by);
                 (Some(PersistMode::SyncData), false)

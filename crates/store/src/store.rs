@@ -26,7 +26,7 @@ use crate::directory::Directory;
 use crate::engine::{Engine, engine_dir};
 use crate::error::OpenError;
 use crate::faults::Faults;
-use crate::journal;
+use crate::journal::{self, Runway};
 use crate::loader::{LOADERS, Loader};
 use crate::loads::Loads;
 use crate::memory::MemoryRecords;
@@ -91,6 +91,7 @@ impl Store {
         if dir.exists() {
             journal::check(&dir)?;
         }
+        let runway = Runway::new(&dir);
         let budget = Budget::split(options.memory_bytes_max);
         let engine = Engine::open(&dir, &budget)?;
         let mut boot = boot(&engine, &dir)?;
@@ -103,6 +104,7 @@ impl Store {
             engine.clone(),
             Arc::clone(&shared),
             options.dir.clone(),
+            runway,
             &budget,
             options.sync_interval,
         );

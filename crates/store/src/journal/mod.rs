@@ -4,6 +4,7 @@
 //! never acknowledged, and is cut off here, because fjall refuses some of its forms.
 
 mod batch;
+mod runway;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::OpenError;
 use batch::{Batch, Stop, read_batch};
+pub(crate) use runway::Runway;
 
 const READ_BYTES: usize = 256 << 10;
 

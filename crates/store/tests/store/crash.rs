@@ -15,7 +15,8 @@ use crate::harness::{MIB, Tested, commit, copy_dir, directory, key, open, open_w
 const DIR_VARIABLE: &str = "TORC_STORE_TEST_DIR";
 
 fn value(number: u64) -> Vec<u8> {
-    format!("{number:0>600}").into_bytes()
+    // Long enough that the engine begins new journals meanwhile.
+    format!("{number:0>3900}").into_bytes()
 }
 
 fn small(dir: &Path) -> Tested {

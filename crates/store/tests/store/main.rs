@@ -10,4 +10,5 @@ mod opening;
 mod pretended;
 mod records;
 mod removals;
+mod runway;
 mod scrub;
