@@ -94,6 +94,12 @@ impl Entropy {
         }
     }
 
+    /// A run that was asked for is not over.
+    #[must_use]
+    pub fn is_run_going(&self) -> bool {
+        self.runs.is_going()
+    }
+
     /// When something is due.
     #[must_use]
     pub fn due(&self, site: &Site) -> Time {

@@ -198,6 +198,12 @@ impl Hints {
         self.limits
     }
 
+    /// A run that was asked for is not over.
+    #[must_use]
+    pub fn is_run_going(&self) -> bool {
+        self.runs.is_going()
+    }
+
     /// Hints that are not gone for good.
     #[must_use]
     pub fn pending(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::admission::AdmissionView;
-use crate::background::Background;
+use crate::background::{Background, Work};
 use crate::causality::ContextLimits;
 use crate::circuit::CircuitView;
 use crate::entropy::schedule::EntropyProgress;
@@ -112,6 +112,17 @@ impl Node {
     #[must_use]
     pub fn background(&self) -> &Background {
         &self.site.background
+    }
+
+    /// True while a run that an operator asked for is not over.
+    #[must_use]
+    pub fn is_run_going(&self, work: Work) -> bool {
+        match work {
+            Work::Hints => self.hints.is_run_going(),
+            Work::AntiEntropy => self.entropy.is_run_going(),
+            Work::Scrub => self.scrub.is_run_going(),
+            Work::Reaping => self.reaping.is_run_going(),
+        }
     }
 
     /// Changes what this node keeps for others at most.

@@ -86,6 +86,12 @@ impl Reaping {
         }
     }
 
+    /// A run that was asked for is not over.
+    #[must_use]
+    pub fn is_run_going(&self) -> bool {
+        self.runs.is_going()
+    }
+
     /// Questions of others that are being looked into.
     #[must_use]
     pub fn in_flight(&self) -> usize {

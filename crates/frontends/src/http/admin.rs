@@ -36,20 +36,25 @@ pub fn parse_pace(body: &[u8]) -> Result<PaceChange, Problem> {
     })
 }
 
-/// The settings in force.
+/// The settings in force, and whether a run is going.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct PaceView {
     /// Nothing new is begun.
     pub paused: bool,
     /// Most bytes a second.
     pub bytes_per_second: u64,
+    /// A run that an operator asked for is not over.
+    pub run_going: bool,
 }
 
-impl From<&Pace> for PaceView {
-    fn from(pace: &Pace) -> Self {
+impl PaceView {
+    /// Of one kind of work.
+    #[must_use]
+    pub fn of(pace: &Pace, run_going: bool) -> Self {
         Self {
             paused: pace.paused,
             bytes_per_second: pace.bytes_per_second,
+            run_going,
         }
     }
 }

@@ -83,9 +83,11 @@ pub fn run(args: &AdminArgs, session: &mut Session) -> Result<(), Failure> {
     } else {
         let paused = settings["paused"].as_bool().unwrap_or_default();
         let rate = ByteSize(settings["bytes_per_second"].as_u64().unwrap_or_default());
+        let is_run_going = settings["run_going"].as_bool().unwrap_or_default();
         print_line(&format!(
-            "{}, at most {rate}/s",
-            if paused { "paused" } else { "running" }
+            "{}, at most {rate}/s{}",
+            if paused { "paused" } else { "running" },
+            if is_run_going { "; a run is under way" } else { "" }
         ));
     }
     Ok(())

@@ -55,7 +55,9 @@ pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply
 }
 
 fn pace(shell: &Shell, work: Work) -> HttpReply {
-    HttpReply::document(&PaceView::from(shell.engine.borrow().node().background().pace(work)))
+    let engine = shell.engine.borrow();
+    let node = engine.node();
+    HttpReply::document(&PaceView::of(node.background().pace(work), node.is_run_going(work)))
 }
 
 fn scrub(engine: &Engine) -> ScrubView {

@@ -58,7 +58,14 @@ pub(crate) fn all() -> Map<String, Value> {
         ("Faults", faults()),
         (
             "Pace",
-            object(&[("paused", truth()), ("bytes_per_second", whole())], &[]),
+            object(
+                &[
+                    ("paused", truth()),
+                    ("bytes_per_second", whole()),
+                    ("run_going", truth()),
+                ],
+                &[],
+            ),
         ),
         (
             "PaceChange",

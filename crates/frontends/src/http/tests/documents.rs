@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use torc_core::background::{Background, PaceChange, Work};
 use torc_core::causality::token;
 use torc_core::id::NodeId;
 use torc_core::outcome::{Holding, HoldingState, Inspected, Outcome};
@@ -10,8 +11,8 @@ use crate::http::tests::schema;
 use crate::http::tests::server::{Server, catalog, context, error, json as body_of, message, ring};
 use crate::http::{
     AntiEntropyView, BlockView, BucketView, BucketsView, ClusterView, FaultSet, FsyncFault, HintsView, HotKey,
-    HttpReply, Liveness, NodeRequest, NodeRow, PeerQueue, ReapingView, RingView, Route, StatusView, TransferView,
-    inspect_context,
+    HttpReply, Liveness, NodeRequest, NodeRow, PaceView, PeerQueue, ReapingView, RingView, Route, StatusView,
+    TransferView, inspect_context,
 };
 
 fn held(document: &impl Serialize, name: &str) -> Value {
@@ -43,6 +44,21 @@ fn buckets_are_shown_with_the_copies_there_are() {
         "value_bytes_max": 1_048_576, "siblings_max": 100, "placement": "spread",
     });
     assert_eq!(body, expected);
+}
+
+#[test]
+fn a_pace_says_whether_a_run_is_going() {
+    let mut background = Background::default();
+    let paused = PaceChange {
+        paused: Some(true),
+        ..PaceChange::default()
+    };
+    background.change(Work::Scrub, paused);
+    for run_going in [true, false] {
+        let body = held(&PaceView::of(background.pace(Work::Scrub), run_going), "Pace");
+        let expected = json!({ "paused": true, "bytes_per_second": 4_194_304, "run_going": run_going });
+        assert_eq!(body, expected);
+    }
 }
 
 #[test]
