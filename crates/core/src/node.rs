@@ -348,8 +348,8 @@ impl Node {
             for spoiled in std::mem::take(&mut self.site.spoiled) {
                 self.give_up(spoiled);
             }
-            for (partition, home) in std::mem::take(&mut self.site.dirty) {
-                self.entropy.mark_dirty(partition, home);
+            for (partition, bucket, home) in std::mem::take(&mut self.site.dirty) {
+                self.entropy.mark_dirty(partition, bucket, home, &self.site);
             }
             let Some(local) = self.site.local.pop_front() else {
                 return;

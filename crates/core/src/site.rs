@@ -118,7 +118,7 @@ pub struct Site {
     /// Digests of this node's records.
     pub trees: Trees,
     /// Partitions that homes were found to lack something of, for anti-entropy to begin with.
-    pub dirty: Vec<(PartitionId, NodeId)>,
+    pub dirty: Vec<(PartitionId, BucketId, NodeId)>,
     /// Counters.
     pub stats: Stats,
     /// Who updates which key.

@@ -201,7 +201,7 @@ impl Spread {
             site.ask_to_keep(next.node, home, write, self.records.clone(), self.space);
         } else if let Some((key, _)) = self.records.first() {
             // Nobody keeps it for that home: it is compared with first when it is back.
-            site.dirty.push((key.partition(), home));
+            site.dirty.push((key.partition(), key.bucket(), home));
         }
     }
 

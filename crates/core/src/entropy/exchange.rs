@@ -74,7 +74,7 @@ struct Listing {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) peer: NodeId,
-    group: Group,
+    pub(super) group: Group,
     /// Of this comparison's questions and writes, the one before the first and the last.
     first_op: OpId,
     op: OpId,
@@ -167,7 +167,13 @@ impl Exchange {
             let Some((partitions, _)) = &self.roots_left else {
                 return false;
             };
-            let partitions = partitions.clone();
+            // What is to be counted again meanwhile is not asked about, and so not answered.
+            let group = self.group;
+            let partitions: Vec<PartitionId> = partitions
+                .iter()
+                .copied()
+                .filter(|&partition| site.trees.find(TreeId { partition, group }).is_some())
+                .collect();
             let numbers = partitions.iter().map(|partition| partition.0).collect();
             if !self.ask_digests(Level::Roots, numbers, site) {
                 return false;

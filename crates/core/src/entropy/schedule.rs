@@ -12,7 +12,7 @@ use crate::entropy::answer::{Answers, LISTED_BYTES_MAX, LISTED_RECORDS_MAX};
 use crate::entropy::exchange::{Answered, Exchange};
 use crate::entropy::talk::{EntropyTalk, Group};
 use crate::entropy::trees::TreeId;
-use crate::id::{NodeId, OpId, PartitionId, Token};
+use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::random::Random;
 use crate::site::Site;
 use crate::storage::{Page, StoreError, StoreOp, StoreReply};
@@ -26,6 +26,9 @@ const UP_MS: u64 = 1_000;
 const ROOTS_MAX: usize = 512;
 /// How long after a store that could not read it is asked again, in milliseconds.
 const RETRY_MS: u64 = 5_000;
+/// A run gives up when so many passes in a row got no further than one before: with a peer that never counts its trees (it is
+/// paused), with copies that contradict each other, or under writes that go on and on.
+const VAIN_PASSES_MAX: u8 = 12;
 /// Anti-entropy draws its numbers from a generator of its own, so that what it does moves no other choice.
 const SEED: u64 = 0x656e_7472_6f70_7921;
 
@@ -36,7 +39,7 @@ pub struct EntropyProgress {
     pub trees_counted: usize,
     /// All trees of this node.
     pub trees: usize,
-    /// Partitions known to differ from another home's, one for each such home.
+    /// Partitions known to differ from another home's, one for each such home and each group of buckets.
     pub dirty_ranges: usize,
     /// A comparison is under way.
     pub is_comparing: bool,
@@ -56,7 +59,13 @@ pub struct Entropy {
     left: VecDeque<(NodeId, Group, Vec<PartitionId>)>,
     exchange: Option<Exchange>,
     answers: Answers,
-    dirty: BTreeSet<(PartitionId, NodeId)>,
+    dirty: BTreeSet<(TreeId, NodeId)>,
+    /// What the pass at hand has not found equal so far: one for each partition, group and peer that it took on.
+    open: usize,
+    /// The fewest that were left open by a pass of the run.
+    open_min: usize,
+    /// Passes of the run since that.
+    vain_passes: u8,
 }
 
 impl Entropy {
@@ -74,12 +83,17 @@ impl Entropy {
             exchange: None,
             answers: Answers::default(),
             dirty: BTreeSet::new(),
+            open: 0,
+            open_min: usize::MAX,
+            vain_passes: 0,
         }
     }
 
-    /// A partition is known to differ from a peer's copy: it is compared before others.
-    pub fn mark_dirty(&mut self, partition: PartitionId, peer: NodeId) {
-        self.dirty.insert((partition, peer));
+    /// A partition of a bucket is known to differ from a peer's copy: it is compared before others.
+    pub fn mark_dirty(&mut self, partition: PartitionId, bucket: BucketId, peer: NodeId, site: &Site) {
+        if let Some(group) = site.trees.group(bucket) {
+            self.dirty.insert((TreeId { partition, group }, peer));
+        }
     }
 
     /// Where anti-entropy is.
@@ -123,6 +137,8 @@ impl Entropy {
         if self.runs.begins(&pace) {
             self.left.clear();
             self.end(site);
+            self.open_min = usize::MAX;
+            self.vain_passes = 0;
             self.round_at = now;
             self.count_due = now;
         }
@@ -164,7 +180,7 @@ impl Entropy {
                     if exchange.deadline > now {
                         return;
                     }
-                    self.cut_short(site);
+                    self.end(site);
                 }
                 // It may have a million records before it.
                 Some(_) if !may_begin => {
@@ -185,7 +201,7 @@ impl Entropy {
                         self.plan(site);
                     }
                     let Some((peer, group, partitions)) = self.left.pop_front() else {
-                        self.end_round(now);
+                        self.end_round(site);
                         return;
                     };
                     self.op = self.op.wrapping_add(1 << 32);
@@ -195,39 +211,51 @@ impl Entropy {
         }
     }
 
-    /// The peer does not go on with the comparison at hand.
-    fn cut_short(&mut self, site: &mut Site) {
-        self.runs.miss();
-        self.end(site);
-    }
-
+    /// The comparison at hand is over, or is broken off.
     fn end(&mut self, site: &mut Site) {
         let Some(exchange) = self.exchange.take() else { return };
         site.stats.entropy_exchanges += 1;
+        let (group, peer) = (exchange.group, exchange.peer);
+        self.open = self.open.saturating_sub(exchange.equal.len());
         for partition in exchange.equal {
-            self.dirty.remove(&(partition, exchange.peer));
+            self.dirty.remove(&(TreeId { partition, group }, peer));
         }
         for partition in exchange.differing {
-            self.dirty.insert((partition, exchange.peer));
+            self.dirty.insert((TreeId { partition, group }, peer));
         }
         if self.left.is_empty() {
-            self.end_round(site.now.time);
+            self.end_round(site);
         }
     }
 
-    fn end_round(&mut self, now: Time) {
+    fn end_round(&mut self, site: &Site) {
+        if self.needs_another_pass(site) {
+            self.runs.miss();
+        }
         self.runs.end_pass();
         self.rounds = self.rounds.wrapping_add(1);
-        self.round_at = now.plus_ms(ROUND_MS);
+        self.round_at = site.now.time.plus_ms(ROUND_MS);
+    }
+
+    /// What a run is to compare it must have found equal, also what it has mended: some of that may not have arrived.
+    fn needs_another_pass(&mut self, site: &Site) -> bool {
+        let (counted, trees) = site.trees.progress();
+        if counted < trees {
+            return true;
+        }
+        if self.open < self.open_min {
+            self.open_min = self.open;
+            self.vain_passes = 0;
+        } else {
+            self.vain_passes = self.vain_passes.saturating_add(1);
+        }
+        self.open > 0 && self.vain_passes < VAIN_PASSES_MAX
     }
 
     /// What this node shares with peers that can be asked: dirty ranges first, then half of the rest.
     fn plan(&mut self, site: &mut Site) {
         self.runs.begin_pass();
-        let (counted, trees) = site.trees.progress();
-        if counted < trees {
-            self.runs.miss();
-        }
+        self.open = 0;
         let peers: Vec<NodeId> = site.peers.up().collect();
         let groups = site.trees.groups();
         for is_dirty in [true, false] {
@@ -237,12 +265,13 @@ impl Entropy {
                     let wanted: Vec<PartitionId> = partitions
                         .into_iter()
                         .filter(|&partition| {
-                            self.dirty.contains(&(partition, peer)) == is_dirty
+                            self.dirty.contains(&(TreeId { partition, group }, peer)) == is_dirty
                                 && (is_dirty || self.runs.is_going() || is_turn(partition, self.rounds, site.id < peer))
                                 && site.ring.is_home(peer, partition, group.n)
                                 && site.trees.find(TreeId { partition, group }).is_some()
                         })
                         .collect();
+                    self.open += wanted.len();
                     let chunks = wanted.chunks(ROOTS_MAX);
                     self.left.extend(chunks.map(|chunk| (peer, group, chunk.to_vec())));
                 }
@@ -296,7 +325,7 @@ impl Entropy {
     pub fn on_refused(&mut self, from: NodeId, op: OpId, site: &mut Site) {
         let exchange = self.exchange.as_ref().filter(|exchange| exchange.peer == from);
         if exchange.is_some_and(|exchange| exchange.is_own(op)) {
-            self.cut_short(site);
+            self.end(site);
         }
     }
 
@@ -351,7 +380,7 @@ impl Entropy {
     pub fn on_peer_down(&mut self, node: NodeId, site: &mut Site) {
         self.left.retain(|entry| entry.0 != node);
         if self.exchange.as_ref().is_some_and(|exchange| exchange.peer == node) {
-            self.cut_short(site);
+            self.end(site);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Comparisons of homes that do not go as they should.
 
+use torc_core::bucket::{Bucket, Conflict, StorageClass};
 use torc_core::command::{Command, Options};
+use torc_core::id::BucketId;
 use torc_core::storage::{BootState, COPIES_KNOWN};
 
 use crate::cluster::{Cluster, DEFAULT, put};
@@ -78,4 +80,24 @@ fn a_large_hash_between_keys_that_differ_is_not_named() {
     cluster.run_until(|cluster| cluster.disks[&c].records.len() == KEYS + KEYS / 4);
     let named = cluster.named;
     assert!(named < KEYS, "{named} records named for {} that differ", KEYS / 4);
+}
+
+/// That the partition was equal in a bucket in memory was taken for all of it.
+#[test]
+fn what_differs_on_disk_is_known_whatever_is_in_memory() {
+    let mut buckets = Bucket::initial();
+    buckets.push(Bucket {
+        storage: StorageClass::Memory,
+        ..Bucket::available(BucketId(4), "cache", Conflict::Lww)
+    });
+    let mut cluster = Cluster::with_buckets(3, 16, buckets);
+    let [a, _, c] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    cluster.cut(c);
+    cluster.put(a, DEFAULT, "k", "v", None);
+    cluster.failing.push(c);
+    cluster.mend();
+    for second in 0..30 {
+        cluster.run_for_ms(1_000);
+        assert!(cluster.nodes[&a].entropy().dirty_ranges > 0, "after {second} s");
+    }
 }

@@ -20,6 +20,17 @@ fn pause(cluster: &mut Cluster, work: Work) {
     }
 }
 
+/// A node that is cut off starts anew, and has counted no tree.
+fn restart(cluster: &mut Cluster, node: NodeId, life: u64) {
+    let boot = BootState {
+        incarnation: 2,
+        lineage: vec![life, life + 10],
+        rebuilding: vec![COPIES_KNOWN],
+        ..BootState::default()
+    };
+    cluster.restart(node, boot);
+}
+
 /// Three nodes of which the third has missed what was written and has counted no tree since it started.
 fn with_one_behind() -> (Cluster, NodeId) {
     let mut cluster = Cluster::new(3);
@@ -28,13 +39,7 @@ fn with_one_behind() -> (Cluster, NodeId) {
     for number in 0..KEYS {
         cluster.put(a, DEFAULT, &format!("k{number}"), "v", None);
     }
-    let boot = BootState {
-        incarnation: 2,
-        lineage: vec![102, 103],
-        rebuilding: vec![COPIES_KNOWN],
-        ..BootState::default()
-    };
-    cluster.restart(c, boot);
+    restart(&mut cluster, c, 102);
     pause(&mut cluster, Work::AntiEntropy);
     cluster.mend();
     (cluster, c)
@@ -89,6 +94,109 @@ fn a_run_whose_questions_are_lost_asks_them_again() {
     cluster.run_for_ms(20_000);
     assert_eq!(cluster.disks[&c].records.len(), 0);
     cluster.loses_comparisons = false;
+    cluster.run_for_ms(60_000);
+    assert_eq!(cluster.disks[&c].records.len(), KEYS);
+}
+
+/// What a comparison had found to differ was only taken for equal by the comparison after it, which a paused node does not have.
+#[test]
+fn a_run_that_has_mended_everything_knows_of_no_difference() {
+    let (mut cluster, c) = with_one_behind();
+    cluster.control(c, Work::AntiEntropy, RUN);
+    cluster.run_for_ms(60_000);
+    let node = &cluster.nodes[&c];
+    assert_eq!(cluster.disks[&c].records.len(), KEYS);
+    assert_eq!(node.entropy().dirty_ranges, 0);
+    assert!(!node.is_run_going(Work::AntiEntropy));
+}
+
+/// What the peers had not counted was taken for equal.
+#[test]
+fn a_run_goes_on_until_its_peers_have_counted_and_gives_up_if_they_never_do() {
+    let (mut cluster, c) = with_one_behind();
+    let peers: Vec<NodeId> = cluster.names[..2].to_vec();
+    peers.iter().for_each(|&peer| cluster.cut(peer));
+    restart(&mut cluster, peers[0], 100);
+    restart(&mut cluster, peers[1], 101);
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.mend();
+    let is_going = |cluster: &Cluster| cluster.nodes[&c].is_run_going(Work::AntiEntropy);
+    cluster.control(c, Work::AntiEntropy, RUN);
+    cluster.run_for_ms(300_000);
+    assert!(!is_going(&cluster), "they are paused for good");
+    cluster.unheard = peers.clone();
+    cluster.control(c, Work::AntiEntropy, RUN);
+    cluster.run_for_ms(20_000);
+    assert_eq!((cluster.disks[&c].records.len(), is_going(&cluster)), (0, true));
+    let resumed = PaceChange {
+        paused: Some(false),
+        ..PaceChange::default()
+    };
+    for peer in peers {
+        cluster.control(peer, Work::AntiEntropy, resumed);
+    }
+    cluster.run_for_ms(60_000);
+    assert_eq!((cluster.disks[&c].records.len(), is_going(&cluster)), (KEYS, false));
+}
+
+/// A peer that went away while another one was compared with, and was back at once, was left out.
+#[test]
+fn a_run_compares_with_a_peer_that_was_away_for_a_moment() {
+    let mut cluster = Cluster::new(3);
+    cluster.names.sort_unstable();
+    let [first, second, behind] = <[_; 3]>::try_from(cluster.names.clone()).expect("three");
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.cut(behind);
+    for number in 0..KEYS {
+        cluster.put(first, DEFAULT, &format!("k{number}"), "v", None);
+    }
+    cluster.cut(first);
+    let one = Options {
+        write: Some(QuorumSize::One),
+        ..Options::default()
+    };
+    for number in 0..10 {
+        cluster.ask(second, put(DEFAULT, &format!("only-{number}"), "v", None, one));
+    }
+    cluster.mend();
+    cluster.run_for_ms(2_000);
+    let slowly = PaceChange {
+        bytes_per_second: Some(100_000),
+        ..RUN
+    };
+    cluster.control(behind, Work::AntiEntropy, slowly);
+    let held = |cluster: &Cluster| cluster.disks[&behind].records.len();
+    cluster.run_until(|cluster| held(cluster) > 0);
+    cluster.cut(second);
+    cluster.mend();
+    assert!(held(&cluster) < KEYS, "it is at the first");
+    cluster.run_for_ms(120_000);
+    assert_eq!(held(&cluster), KEYS + 10);
+}
+
+/// What its own disk could not read was left out.
+#[test]
+fn a_run_on_a_disk_that_can_not_be_read_for_a_while_compares_everything() {
+    let (mut cluster, c) = with_one_behind();
+    let resumed = PaceChange {
+        paused: Some(false),
+        ..PaceChange::default()
+    };
+    cluster.loses_comparisons = true;
+    cluster.control(c, Work::AntiEntropy, resumed);
+    cluster.run_until(|cluster| {
+        let progress = cluster.nodes[&c].entropy();
+        progress.trees_counted == progress.trees
+    });
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.run_for_ms(10_000);
+    cluster.loses_comparisons = false;
+    let key = cluster.disks[&cluster.names[0]].records.keys().next().cloned();
+    cluster.disks.get_mut(&c).expect("a disk").unreadable.extend(key);
+    cluster.control(c, Work::AntiEntropy, RUN);
+    cluster.run_for_ms(10_000);
+    assert_eq!(cluster.disks[&c].records.len(), 0);
+    cluster.disks.get_mut(&c).expect("a disk").unreadable.clear();
     cluster.run_for_ms(60_000);
     assert_eq!(cluster.disks[&c].records.len(), KEYS);
 }

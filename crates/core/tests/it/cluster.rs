@@ -103,6 +103,8 @@ pub struct Cluster {
     pub named: usize,
     /// What comparisons say is lost.
     pub loses_comparisons: bool,
+    /// What these ask in comparisons is lost.
+    pub unheard: Vec<NodeId>,
 }
 
 impl Cluster {
@@ -111,7 +113,11 @@ impl Cluster {
     }
 
     pub fn with_partitions(count: usize, partitions: u32) -> Self {
-        let catalog = Arc::new(Catalog::new(Bucket::initial()));
+        Self::with_buckets(count, partitions, Bucket::initial())
+    }
+
+    pub fn with_buckets(count: usize, partitions: u32, buckets: Vec<Bucket>) -> Self {
+        let catalog = Arc::new(Catalog::new(buckets));
         let members: Vec<Member> = (1..=count)
             .map(|i| {
                 let name = format!("n{i}");
@@ -148,6 +154,7 @@ impl Cluster {
             listings: 0,
             named: 0,
             loses_comparisons: false,
+            unheard: Vec::new(),
         };
         for (i, &id) in names.iter().enumerate() {
             let config = NodeConfig {
@@ -448,7 +455,8 @@ impl Cluster {
     pub fn deliver(&mut self) {
         while let Some((from, to, envelope)) = self.wire.pop_front() {
             if let Message::Entropy(talk) = &envelope.message {
-                if self.loses_comparisons {
+                let is_unheard = matches!(talk, EntropyTalk::Digests { .. }) && self.unheard.contains(&from);
+                if self.loses_comparisons || is_unheard {
                     continue;
                 }
                 if let EntropyTalk::Keys { entries, .. } = talk {
