@@ -47,6 +47,8 @@ pub struct Stats {
     pub hints_signed: u64,
     /// Writes that this node refused to keep for a home, for want of room.
     pub hints_refused: u64,
+    /// Hints looked at to find what can be sent.
+    pub hints_looked_at: u64,
     /// Records kept for homes that were dropped because this node works on an older disk.
     pub hints_dropped: u64,
     /// Comparisons with other homes, whole or broken off.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{ANSWER_MS, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Delivery, Hint, Hints, LOOK_MS, RETRY_MS, RUN_MS, weight};
+use super::{
+    ANSWER_MS, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Delivery, Hint, Hints, LOOK_MS, LOOK_ON_MS, LOOKED_AT_MAX, REST_MS,
+    RETRY_MS, RUN_TRIES, weight,
+};
 use crate::background::Work;
 use crate::causality::Record;
 use crate::id::{NodeId, OpId};
@@ -65,10 +68,11 @@ impl Hints {
         let now = site.now.time;
         if self.runs.begins(&pace) {
             self.due.clear();
-            self.run_ends = now.plus_ms(RUN_MS);
-        } else if self.run_ends <= now && self.deliveries.is_empty() {
+            self.cover();
+        } else if self.of_run == 0 {
             self.runs.end();
         }
+        self.wake(site);
         let silent = |delivery: &Delivery| delivery.sent_at.plus_ms(ANSWER_MS) <= now;
         let over: Vec<NodeId> = self
             .deliveries
@@ -84,15 +88,87 @@ impl Hints {
         let homes: Vec<NodeId> = self.kept.keys().copied().collect();
         for home in homes {
             let is_due = self.due.get(&home).is_none_or(|&due| due <= now);
-            if !is_due || self.deliveries.contains_key(&home) || !self.may_be_sent(home, site) {
+            let may_be_sent = self.may_be_sent(home, site);
+            // A run does not wait for a home that stays away.
+            let is_in_vain = !may_be_sent && may_begin && self.runs.is_going();
+            if !is_due || self.deliveries.contains_key(&home) || !(may_be_sent || is_in_vain) {
                 continue;
             }
-            if may_begin {
+            if may_begin && may_be_sent {
                 self.deliver(home, site);
-            } else {
-                self.due.insert(home, now.plus_ms(RETRY_MS));
+                continue;
+            }
+            if is_in_vain {
+                self.tried_all(home);
+            }
+            self.due.insert(home, now.plus_ms(RETRY_MS));
+        }
+    }
+
+    /// A run begins: it delivers, or tries, what is kept by now.
+    fn cover(&mut self) {
+        self.of_run = 0;
+        for hint in self.kept.values_mut().flat_map(BTreeMap::values_mut) {
+            hint.tries_left = RUN_TRIES;
+            self.of_run += 1;
+        }
+    }
+
+    /// A try of each hint of a home was in vain.
+    fn tried_all(&mut self, home: NodeId) {
+        let of_home = self.kept.get_mut(&home);
+        for hint in of_home.into_iter().flat_map(BTreeMap::values_mut) {
+            self.of_run -= usize::from(hint.tries_left == 1);
+            hint.tries_left = hint.tries_left.saturating_sub(1);
+        }
+    }
+
+    /// A hint was tried; what the run has tried often enough is not waited for.
+    fn tried(&mut self, home: NodeId, key: &RecordKey) {
+        if let Some(hint) = self.kept.get_mut(&home).and_then(|of_home| of_home.get_mut(key)) {
+            self.of_run -= usize::from(hint.tries_left == 1);
+            hint.tries_left = hint.tries_left.saturating_sub(1);
+        }
+    }
+
+    /// What waits for other homes is looked at again once a peer has come up.
+    fn wake(&mut self, site: &Site) {
+        if !self.resting.is_empty() && site.peers.up().any(|peer| !self.up_then.contains(&peer)) {
+            for home in std::mem::take(&mut self.resting) {
+                self.due.remove(&home);
             }
         }
+    }
+
+    /// Something of a home's hints has changed: if none of them could be sent, one may be now.
+    pub(super) fn look_soon(&mut self, home: NodeId, now: Time) {
+        if self.resting.remove(&home) {
+            self.due.insert(home, now.plus_ms(RETRY_MS));
+        }
+    }
+
+    /// Nothing of so many hints could be sent, of which this was the last: the next ones have their turn, and all of them
+    /// once more after a rest.
+    fn look_on(&mut self, home: NodeId, count: usize, last: Option<RecordKey>, kept: usize, site: &Site) {
+        let now = site.now.time;
+        let looked_at = self.looked_at.entry(home).or_default();
+        *looked_at += count;
+        if let Some(last) = last
+            && *looked_at < kept
+        {
+            self.sent_up_to.insert(home, last);
+            self.due.insert(home, now.plus_ms(LOOK_ON_MS));
+            return;
+        }
+        self.looked_at.remove(&home);
+        self.sent_up_to.remove(&home);
+        if !self.kept.contains_key(&home) {
+            return;
+        }
+        self.resting.insert(home);
+        self.up_then = site.peers.up().collect();
+        let rest_ms = if self.runs.is_going() { RETRY_MS } else { REST_MS };
+        self.due.insert(home, now.plus_ms(rest_ms));
     }
 
     /// Sends the next hints of one partition to their home, and to as many other homes as w asks for: who holds them already
@@ -103,12 +179,23 @@ impl Hints {
         let mut bytes = 0;
         let mut served: Vec<(RecordKey, Arc<Record>)> = Vec::new();
         let is_home_up = site.peers.is_up(home);
-        for (key, hint) in self.in_turn(home) {
+        let is_paused = site.background.hints.paused;
+        let kept = self.kept.get(&home).map_or(0, BTreeMap::len);
+        let (mut looked_at, mut last) = (0, None);
+        let mut in_vain: Vec<RecordKey> = Vec::new();
+        self.resting.remove(&home);
+        for (key, hint) in self.in_turn(home).take(LOOKED_AT_MAX) {
             if records.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
                 break;
             }
+            looked_at += 1;
+            last = Some(key);
+            if is_paused && hint.tries_left == 0 {
+                continue;
+            }
             let is_for_now = is_home_up || self.is_given_up(home, key, hint.since, site);
             if hint.durable.as_ref() != Some(&hint.record) || !is_for_now {
+                in_vain.extend((hint.tries_left > 0).then(|| key.clone()));
                 continue;
             }
             if let Some((first, _)) = records.first()
@@ -117,24 +204,32 @@ impl Hints {
                 break;
             }
             let missing = self.missing(home, key, hint, site);
-            if missing.is_empty() && self.may_go(home, key, hint, site) {
-                served.push((key.clone(), Arc::clone(&hint.record)));
+            if missing.is_empty() {
+                if self.may_go(home, key, hint, site) {
+                    served.push((key.clone(), Arc::clone(&hint.record)));
+                } else {
+                    in_vain.extend((hint.tries_left > 0).then(|| key.clone()));
+                }
+                continue;
             }
-            if missing.is_empty() || (!records.is_empty() && missing != to) {
+            if !records.is_empty() && missing != to {
                 continue;
             }
             to = missing;
             bytes += weight(key, &hint.record);
             records.push((key.clone(), Arc::clone(&hint.record)));
         }
+        let last = last.cloned();
+        site.stats.hints_looked_at += looked_at as u64;
+        in_vain.iter().for_each(|key| self.tried(home, key));
         for (key, record) in served {
             self.delivered += u64::from(self.forget(home, &key, &record, site));
         }
         let Some((last, _)) = records.last() else {
-            self.sent_up_to.remove(&home);
-            self.due.insert(home, site.now.time.plus_ms(RETRY_MS));
+            self.look_on(home, looked_at, last, kept, site);
             return;
         };
+        self.looked_at.remove(&home);
         self.sent_up_to.insert(home, last.clone());
         self.op = self.op.wrapping_add(1);
         let op = OpId(self.op);
@@ -276,15 +371,14 @@ impl Hints {
             // A home that takes long is given as much time again: it has clients too.
             let took_us = now.0.saturating_sub(delivery.sent_at.0);
             let pause_us = site.background.hints.microseconds_for(delivery.bytes).max(took_us);
-            let due = Time(now.0.saturating_add(pause_us));
-            self.due.insert(home, due);
-            self.run_ends = self.run_ends.max(due.plus_ms(RUN_MS));
+            self.due.insert(home, Time(now.0.saturating_add(pause_us)));
         }
         for (key, record) in &delivery.records {
             let hint = self.kept.get(&home).and_then(|of_home| of_home.get(key));
             if hint.is_some_and(|hint| self.may_go(home, key, hint, site)) {
                 self.delivered += u64::from(self.forget(home, key, record, site));
             }
+            self.tried(home, key);
         }
     }
 
@@ -308,9 +402,12 @@ impl Hints {
         }
         let Some(hint) = of_home.remove(key) else { return false };
         self.bytes -= weight(key, &hint.record);
+        self.of_run -= usize::from(hint.tries_left > 0);
         if of_home.is_empty() {
             self.kept.remove(&home);
             self.sent_up_to.remove(&home);
+            self.looked_at.remove(&home);
+            self.resting.remove(&home);
         }
         // Until now it may have been read.
         self.sent_at.insert(key.partition(), site.now.time);

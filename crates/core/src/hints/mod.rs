@@ -35,9 +35,14 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 const ANSWER_MS: u64 = 5_000;
 /// How soon a home that did not take its hints is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
-/// A run that was asked for is over when nothing was delivered for this long, in milliseconds: a lost answer and what is tried
-/// after it fit in.
-const RUN_MS: u64 = 2 * ANSWER_MS;
+/// How often a run that was asked for tries each hint: home and answers may be away for a moment.
+const RUN_TRIES: u8 = 3;
+/// Hints of a home looked at in one step to find what can be sent: each costs a look at the homes of its record.
+const LOOKED_AT_MAX: usize = 1_000;
+/// How soon the next ones are looked at if none of these can be sent, in milliseconds.
+const LOOK_ON_MS: u64 = 20;
+/// When all are looked at again if none of them can be sent, in milliseconds; at once, if a peer has come up.
+const REST_MS: u64 = 30_000;
 /// How often it is looked whether hints have waited for too long, in milliseconds.
 const LOOK_MS: u64 = 10_000;
 /// Hints draw their numbers from a generator of their own, so that what they do moves no other choice.
@@ -74,6 +79,8 @@ struct Hint {
     since: Wall,
     /// Homes that have said that they hold `record` durably.
     confirmed: SmallVec<[NodeId; 3]>,
+    /// How often the run at hand still tries it; 0 if it was kept since.
+    tries_left: u8,
 }
 
 /// Who waits for hints to be durable.
@@ -139,8 +146,14 @@ pub struct Hints {
     look_at: Time,
     op: u64,
     runs: Runs,
-    /// A run that was asked for is over if nothing was delivered until then.
-    run_ends: Time,
+    /// Hints that the run at hand has neither delivered nor tried often enough.
+    of_run: usize,
+    /// Hints looked at, by home, since something was sent or all were looked at.
+    looked_at: BTreeMap<NodeId, usize>,
+    /// Homes to which none of their hints can be sent for now: their other homes are away.
+    resting: BTreeSet<NodeId>,
+    /// Who was up when the last of them was found to be so.
+    up_then: BTreeSet<NodeId>,
 }
 
 impl Hints {
@@ -164,7 +177,10 @@ impl Hints {
             look_at: Time(0),
             op: Random::new(seed ^ SEED).next_u64(),
             runs: Runs::default(),
-            run_ends: Time(0),
+            of_run: 0,
+            looked_at: BTreeMap::new(),
+            resting: BTreeSet::new(),
+            up_then: BTreeSet::new(),
         };
         for HintMemory {
             home,
@@ -181,6 +197,7 @@ impl Hints {
                 is_old: true,
                 since,
                 confirmed: SmallVec::new(),
+                tries_left: 0,
             };
             hints.kept.entry(home).or_default().insert(key, hint);
         }
@@ -352,6 +369,7 @@ impl Hints {
                 is_old: false,
                 since: now,
                 confirmed: SmallVec::new(),
+                tries_left: 0,
             };
             self.bytes += weight(key, record);
             of_home.insert(key.clone(), hint);
@@ -383,6 +401,7 @@ impl Hints {
                     hint.durable = Some(record);
                 }
             }
+            self.look_soon(keeping.home, site.now.time);
         }
         let result = if done {
             WriteResult::Done { winner: keeping.winner }

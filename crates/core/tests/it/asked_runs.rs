@@ -1,10 +1,14 @@
 //! Runs of background work that an operator asks for while it is paused: they do all there is to do, and can be called off.
 
+use std::sync::Arc;
+
 use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Options, PutContext};
+use torc_core::effect::Input;
 use torc_core::id::NodeId;
 use torc_core::quorum::QuorumSize;
-use torc_core::storage::{BootState, COPIES_KNOWN};
+use torc_core::storage::{BootState, COPIES_KNOWN, HintMemory};
+use torc_core::time::Wall;
 
 use crate::cluster::{Cluster, DEFAULT, RUN, delete, put};
 
@@ -339,4 +343,110 @@ fn paused_hints_are_sent_again_within_the_run_that_was_asked_for() {
     assert_eq!(pending(&cluster), 1, "the answer was lost");
     cluster.run_for_ms(10_000);
     assert_eq!(pending(&cluster), 0);
+}
+
+/// Keys that all have the same homes, and the same nodes to stand in for them.
+pub fn keys_alike(cluster: &Cluster, count: usize) -> Vec<String> {
+    let list = cluster.preference_list(DEFAULT, "k0");
+    let keys = (0..).map(|number| format!("k{number}"));
+    let alike = keys.filter(|key| cluster.preference_list(DEFAULT, key) == list);
+    alike.take(count).collect()
+}
+
+const ALL: Options = Options {
+    read: None,
+    write: Some(QuorumSize::Count(3)),
+    strict: false,
+    timeout_ms: None,
+};
+
+/// Every hint that was delivered put the end of the run off, also those that were kept since.
+#[test]
+fn a_run_of_paused_hints_covers_what_was_kept_when_it_was_asked_for() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k0");
+    pause(&mut cluster, Work::Hints);
+    pause(&mut cluster, Work::AntiEntropy);
+    let keys = keys_alike(&cluster, 40);
+    // Only the coordinator can't reach it.
+    let away = homes[2];
+    cluster.step(homes[0], Input::Peer { node: away, up: false });
+    cluster.ask(homes[0], put(DEFAULT, &keys[0], "v", None, ALL));
+    let pending = |cluster: &Cluster| cluster.nodes[&others[0]].hints().pending();
+    assert_eq!(pending(&cluster), 1);
+    cluster.control(others[0], Work::Hints, RUN);
+    for key in &keys[1..] {
+        cluster.ask(homes[0], put(DEFAULT, key, "v", None, ALL));
+        cluster.run_for_ms(1_000);
+    }
+    assert_eq!(pending(&cluster), 39);
+    assert!(!cluster.nodes[&others[0]].is_run_going(Work::Hints));
+}
+
+/// The second lost answer in a row ended the run.
+#[test]
+fn a_run_of_paused_hints_tries_more_than_twice() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k0");
+    pause(&mut cluster, Work::Hints);
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.cut(homes[2]);
+    cluster.ask(homes[0], put(DEFAULT, "k0", "v", None, ALL));
+    cluster.mend();
+    cluster.run_for_ms(10_000);
+    cluster.silent.push(homes[2]);
+    let pending = |cluster: &Cluster| cluster.nodes[&others[0]].hints().pending();
+    cluster.control(others[0], Work::Hints, RUN);
+    cluster.run_for_ms(11_500);
+    assert_eq!(pending(&cluster), 1);
+    cluster.silent.clear();
+    cluster.run_for_ms(10_000);
+    assert_eq!(pending(&cluster), 0);
+    assert!(!cluster.nodes[&others[0]].is_run_going(Work::Hints));
+}
+
+/// A node that might not deliver anything yet ended the run all the same.
+#[test]
+fn a_run_of_paused_hints_waits_until_the_node_has_settled() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k0");
+    pause(&mut cluster, Work::AntiEntropy);
+    let stand_in = others[0];
+    cluster.cut(homes[2]);
+    cluster.ask(homes[0], put(DEFAULT, "k0", "v", None, ALL));
+    let (key, record) = cluster.disks[&homes[0]].records.first_key_value().expect("one");
+    let hint = HintMemory {
+        home: homes[2],
+        key: key.clone(),
+        record: Arc::clone(record),
+        since: Wall(1_700_000_000_000),
+    };
+    for node in [stand_in, homes[1], others[1]] {
+        cluster.cut(node);
+    }
+    // Its disk is an older one, and without those two it does not learn what was reaped.
+    let boot = BootState {
+        incarnation: 9,
+        lineage: vec![21, 22],
+        rebuilding: vec![COPIES_KNOWN],
+        hints: vec![hint],
+        ..BootState::default()
+    };
+    cluster.restart(stand_in, boot);
+    pause(&mut cluster, Work::Hints);
+    pause(&mut cluster, Work::AntiEntropy);
+    cluster.bring_back(homes[2]);
+    cluster.bring_back(stand_in);
+    cluster.run_for_ms(2_000);
+    cluster.control(stand_in, Work::Hints, RUN);
+    cluster.run_for_ms(30_000);
+    let node = &cluster.nodes[&stand_in];
+    assert!(node.is_settling() && node.is_run_going(Work::Hints));
+    assert_eq!(node.hints().pending(), 1);
+    cluster.bring_back(homes[1]);
+    cluster.bring_back(others[1]);
+    cluster.run_for_ms(20_000);
+    let node = &cluster.nodes[&stand_in];
+    assert!(!node.is_settling() && !node.is_run_going(Work::Hints));
+    assert_eq!(node.hints().pending(), 0);
 }

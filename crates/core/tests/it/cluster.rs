@@ -250,6 +250,18 @@ impl Cluster {
         self.perform(id, out);
     }
 
+    /// One of those that are cut off is back.
+    pub fn bring_back(&mut self, node: NodeId) {
+        self.down.retain(|other| *other != node);
+        for other in self.names.clone() {
+            if other != node && !self.down.contains(&other) {
+                self.step(other, Input::Peer { node, up: true });
+                self.step(node, Input::Peer { node: other, up: true });
+            }
+        }
+        self.deliver();
+    }
+
     pub fn mend(&mut self) {
         for node in std::mem::take(&mut self.down) {
             for other in self.names.clone() {

@@ -9,6 +9,7 @@ use torc_core::outcome::{Cause, Certainty, Failure, Outcome, Written};
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::StoreHealth;
 
+use crate::asked_runs::keys_alike;
 use crate::cluster::{Cluster, DEFAULT, REDIS, get, put};
 use crate::stories::values;
 
@@ -205,4 +206,37 @@ fn where_all_homes_are_full_nobody_stands_in() {
     cluster.cut(homes[1]);
     let put = written(cluster.ask(others[0], put(DEFAULT, "k", "v", None, TWO)));
     assert!(put.answered.sloppy);
+}
+
+/// All hints of a home that holds them were looked through every second while the other homes were away.
+#[test]
+fn hints_that_wait_for_other_homes_are_seldom_looked_at() {
+    let mut cluster = Cluster::new(5);
+    let (homes, others) = cluster.preference_list(DEFAULT, "k0");
+    cluster.cut(homes[1]);
+    cluster.cut(homes[2]);
+    let keys = keys_alike(&cluster, 100);
+    let all = Options {
+        write: Some(QuorumSize::Count(3)),
+        ..TWO
+    };
+    for key in &keys {
+        written(cluster.ask(homes[0], put(DEFAULT, key, "v", None, all)));
+    }
+    cluster.cut(homes[0]);
+    cluster.bring_back(homes[2]);
+    cluster.run_for_ms(10_000);
+    assert!(homes[2..].iter().all(|home| cluster.disks[home].records.len() == 100));
+    let looked_at = |cluster: &Cluster| -> u64 {
+        let stand_ins = others.iter().map(|node| cluster.nodes[node].stats().hints_looked_at);
+        stand_ins.sum()
+    };
+    let before = looked_at(&cluster);
+    cluster.run_for_ms(60_000);
+    assert!(
+        looked_at(&cluster) - before <= 300,
+        "{} in a minute",
+        looked_at(&cluster) - before
+    );
+    back_together(&mut cluster);
 }
