@@ -19,11 +19,14 @@ use crate::reaping::copies::Copies;
 use crate::reaping::home::Place;
 use crate::site::Site;
 use crate::storage::{Range, StoreOp, StoreReply};
+use crate::time::Time;
 
 /// Records of a page.
 const PAGE_RECORDS_MAX: u32 = 500;
 /// Payload bytes of a page.
 const PAGE_BYTES_MAX: usize = 1 << 20;
+/// How soon a page that could not be read is asked for again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ pub struct Quarantine {
     /// Places of which nothing is left to remove.
     cleared: Vec<(Place, u64)>,
     reading: Option<Token>,
+    /// No page is read before.
+    due: Time,
     /// Removed so far.
     removed: u64,
 }
@@ -124,7 +129,8 @@ impl Quarantine {
     /// Goes on removing. Once nothing is left to learn or remove: the generations to take over.
     pub fn go_on(&mut self, copies: &impl Copies, site: &mut Site) -> Option<Vec<(Place, u64)>> {
         let is_removing = self.reading.is_some() || !copies.is_idle();
-        if !self.is_open || !self.unknown.is_empty() || is_removing || site.out_of_service {
+        let is_early = self.due > site.now.time;
+        if !self.is_open || !self.unknown.is_empty() || is_removing || is_early || site.out_of_service {
             return None;
         }
         if self.is_new {
@@ -163,7 +169,10 @@ impl Quarantine {
             return Some(reply);
         }
         self.reading = None;
-        let StoreReply::Page(page) = reply else { return None };
+        let StoreReply::Page(page) = reply else {
+            self.due = site.now.time.plus_ms(RETRY_MS);
+            return None;
+        };
         // What cleared the partition rises only, and removing it would show what it covers.
         let records = page.records.iter().filter(|entry| !entry.0.is_partition_head());
         let old: Vec<_> = records
@@ -186,4 +195,38 @@ fn is_concerned((partition, bucket): Place, site: &Site) -> bool {
         let list = site.ring.preference_list(partition, bucket.n);
         list.fallbacks.contains(&site.id) || list.homes.iter().any(|home| home.node == site.id)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::BucketId;
+    use crate::reaping::tests::{NoCopies, alone};
+    use crate::storage::StoreError;
+
+    /// It was asked for again in the same step, and in every other while the store could not read it.
+    #[test]
+    fn a_page_that_can_not_be_read_is_asked_for_again_after_a_while() {
+        let mut site = alone();
+        let mut quarantine = Quarantine {
+            is_open: true,
+            behind: BTreeMap::from([((PartitionId(3), BucketId(1)), 1)]),
+            ..Quarantine::default()
+        };
+        let mut asked = 0;
+        for _ in 0..100 {
+            quarantine.go_on(&NoCopies, &mut site);
+            if let Some(token) = quarantine.reading {
+                asked += 1;
+                quarantine.on_stored(
+                    token,
+                    StoreReply::Failed(StoreError::Unreadable),
+                    &mut NoCopies,
+                    &mut site,
+                );
+            }
+            site.now.time = site.now.time.plus_ms(20);
+        }
+        assert_eq!(asked, 2);
+    }
 }
