@@ -95,6 +95,8 @@ pub(super) struct Lead {
     /// What nodes last said of their lives: it spares questions, and decides nothing.
     lives: BTreeMap<NodeId, Life>,
     blocks: BTreeMap<NodeId, (Block, Time)>,
+    /// Another walk finds more: something was dropped that may go, or what is forgotten has hidden something.
+    pub(super) has_left_some: bool,
 }
 
 impl Lead {
@@ -104,6 +106,7 @@ impl Lead {
             next_op: Random::new(seed).next_u64(),
             lives: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            has_left_some: false,
         }
     }
 
@@ -186,7 +189,10 @@ impl Lead {
                 // Nobody was asked yet.
                 Stage::Comparing if batch.op == OpId(0) => self.ask(&mut batch, 0, site, &mut questions),
                 // Somebody stayed silent.
-                Stage::Comparing | Stage::Pinning { .. } => false,
+                Stage::Comparing | Stage::Pinning { .. } => {
+                    self.has_left_some = true;
+                    false
+                }
                 Stage::Aging | Stage::Clearing if is_paused => {
                     batch.due = now.plus_ms(CLEAR_RETRY_MS);
                     true
@@ -328,6 +334,7 @@ impl Lead {
         }
         let now = site.now.time;
         if batch.is_refused || batch.differing.len() == batch.entries.len() {
+            self.has_left_some |= batch.is_refused;
             self.batches.remove(at);
             return questions;
         }
@@ -358,6 +365,8 @@ impl Lead {
                 };
             }
             Stage::Pinning { generation } => {
+                // The head of a hash goes once its fields are gone.
+                self.has_left_some |= batch.goal == Goal::Reap && batch.entries.iter().any(|entry| entry.0.is_field());
                 if !tell(batch, generation, TELLS, site, &mut questions) {
                     self.batches.remove(at);
                 }
@@ -413,8 +422,10 @@ impl Lead {
         if active(Mutant::ReapWithoutAHome) {
             return;
         }
+        let before = self.batches.len();
         self.batches
             .retain(|batch| matches!(batch.stage, Stage::Telling { .. }) || !batch.homes.contains(&node));
+        self.has_left_some |= self.batches.len() < before;
     }
 
     /// This node is in the way of reaping.

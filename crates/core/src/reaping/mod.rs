@@ -32,6 +32,10 @@ use walk::{Found, Walk};
 const SEED: u64 = 0x7265_6170_696e_6731;
 /// How soon a walk may go on when there is no room for what it found, in milliseconds.
 const FULL_MS: u64 = 10_000;
+/// How soon a run walks once more after it has dropped something, or has forgotten what hid something else, in milliseconds.
+const AGAIN_MS: u64 = 10_000;
+/// How often it does: a page that stays unreadable ends it, and so does a peer that never answers.
+const AGAIN_MAX: u8 = 4;
 /// How soon a walk that may not go on asks again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
@@ -55,6 +59,10 @@ pub struct Reaping {
     /// What this node says to itself.
     own: VecDeque<ReapTalk>,
     runs: Runs,
+    /// How often the run at hand has walked once more, and not for want of room.
+    again: u8,
+    /// The run does not walk before.
+    again_at: Time,
 }
 
 impl Reaping {
@@ -67,6 +75,8 @@ impl Reaping {
             walk: Walk::new(now),
             own: VecDeque::new(),
             runs: Runs::default(),
+            again: 0,
+            again_at: now,
         }
     }
 
@@ -103,12 +113,21 @@ impl Reaping {
         let now = site.now.time;
         let pace = *site.background.pace(Work::Reaping);
         if !self.walk.is_walking() && self.lead.is_idle() {
+            if std::mem::take(&mut self.lead.has_left_some) && self.again < AGAIN_MAX {
+                self.again += 1;
+                self.again_at = now.plus_ms(AGAIN_MS);
+                self.runs.miss();
+            }
             self.runs.end_pass();
         }
         let is_asked = self.runs.begins(&pace);
+        if is_asked {
+            self.again = 0;
+            self.again_at = now;
+        }
         let is_next = self.runs.needs_pass() && !self.walk.is_walking() && self.lead.is_idle();
         if is_asked || is_next {
-            self.walk.begin_now(now);
+            self.walk.begin_at(now.max(self.again_at));
         }
         if self.due() > now {
             return;
@@ -182,6 +201,7 @@ impl Reaping {
             }
             StoreReply::Record(_) | StoreReply::Done | StoreReply::Scrubbed(_) | StoreReply::Failed(_) => None,
         };
+        self.lead.has_left_some |= page.is_none();
         for (place, goal, mut found) in self.walk.on_page(page, copies, site) {
             found.retain(|found| !self.lead.has(&found.key));
             if found.is_empty() {

@@ -68,10 +68,10 @@ impl Walk {
         }
     }
 
-    /// A walk is to begin at once.
-    pub(super) fn begin_now(&mut self, now: Time) {
-        self.begin_at = now;
-        self.due = now;
+    /// A walk is to begin then.
+    pub(super) fn begin_at(&mut self, at: Time) {
+        self.begin_at = at;
+        self.due = at;
     }
 
     /// The next page is not read before that, and no walk begins.

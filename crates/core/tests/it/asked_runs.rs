@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use torc_core::background::{PaceChange, Work};
-use torc_core::command::{Options, PutContext};
+use torc_core::command::{Command, Options, PutContext, UpdateKey};
 use torc_core::effect::Input;
 use torc_core::id::NodeId;
+use torc_core::keyspace::Update;
+use torc_core::outcome::Outcome;
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::{BootState, COPIES_KNOWN, HintMemory};
 use torc_core::time::Wall;
 
-use crate::cluster::{Cluster, DEFAULT, RUN, delete, put};
+use crate::cluster::{Cluster, DEFAULT, REDIS, RUN, delete, put, target};
 
 const KEYS: usize = 1_000;
 
@@ -275,6 +278,59 @@ fn paused_reaping_forgets_more_than_has_room_at_a_time() {
     cluster.run_for_ms(60_000);
     assert_eq!(cluster.disks[&node].records.len(), 0);
     assert!(cluster.nodes[&node].reaping().walks > 1, "they had room");
+}
+
+/// What the lead had dropped was left to the next walk, which paused reaping does not have.
+#[test]
+fn paused_reaping_forgets_what_was_dropped_as_a_home_was_away_for_a_moment() {
+    let mut cluster = Cluster::new(3);
+    for node in cluster.nodes.values_mut() {
+        node.set_reap_age_ms(1_000);
+    }
+    pause(&mut cluster, Work::Reaping);
+    for number in 0..20 {
+        write_and_delete(&mut cluster, &format!("k{number}"));
+    }
+    cluster.run_for_ms(400_000);
+    for node in cluster.names.clone() {
+        cluster.control(node, Work::Reaping, RUN);
+    }
+    let under_way = |cluster: &Cluster| cluster.nodes.values().map(|node| node.reaping().records).sum::<usize>();
+    assert!(under_way(&cluster) > 0);
+    cluster.cut(cluster.names[2]);
+    cluster.mend();
+    let dropped = 20 - under_way(&cluster);
+    cluster.run_for_ms(60_000);
+    let left: usize = cluster.disks.values().map(|disk| disk.records.len()).sum();
+    assert_eq!(left, 0, "of {dropped} that were dropped");
+    let is_going = |node: &NodeId| cluster.nodes[node].is_run_going(Work::Reaping);
+    assert!(!cluster.names.iter().any(is_going));
+}
+
+/// The head of a hash can go only after its fields, and was left to the next walk.
+#[test]
+fn paused_reaping_forgets_a_deleted_hash_with_its_head() {
+    let mut cluster = Cluster::new(3);
+    for node in cluster.nodes.values_mut() {
+        node.set_reap_age_ms(1_000);
+    }
+    pause(&mut cluster, Work::Reaping);
+    let node = cluster.names[0];
+    let hash = Command::Update(UpdateKey {
+        target: target(REDIS, "hash"),
+        update: Update::HashSet(vec![(Bytes::from_static(b"f"), Bytes::from_static(b"v"))]),
+        options: Options::default(),
+    });
+    assert!(matches!(cluster.ask(node, hash), Outcome::Updated(..)));
+    cluster.ask(node, delete(REDIS, "hash", PutContext::Blind));
+    let left = |cluster: &Cluster| cluster.disks.values().map(|disk| disk.records.len()).sum::<usize>();
+    cluster.run_for_ms(400_000);
+    assert_eq!(left(&cluster), 6, "a head and a field at each home");
+    for node in cluster.names.clone() {
+        cluster.control(node, Work::Reaping, RUN);
+    }
+    cluster.run_for_ms(60_000);
+    assert_eq!(left(&cluster), 0);
 }
 
 /// Walks followed upon the one that was asked for while what it had found was on its way.
