@@ -35,7 +35,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Which of these differ from ours?
+    /// Which of these differ from ours? Gives the numbers of those that are equal.
     pub(super) fn on_digests(
         from: NodeId,
         op: OpId,
@@ -43,17 +43,18 @@ impl Answers {
         level: Level,
         digests: &[(u16, u128)],
         site: &mut Site,
-    ) {
-        let (mut numbers, mut uncounted) = (Vec::new(), Vec::new());
+    ) -> Vec<u16> {
+        let (mut equal, mut numbers, mut uncounted) = (Vec::new(), Vec::new(), Vec::new());
         for &(number, digest) in digests {
             match own_digest(group, level, number, site) {
-                Some(own) if own == digest => {}
+                Some(own) if own == digest => equal.push(number),
                 Some(_) => numbers.push(number),
                 None => uncounted.push(number),
             }
         }
         let reply = EntropyTalk::Differing { op, numbers, uncounted };
         site.send(&[from], Message::Entropy(reply));
+        equal
     }
 
     /// What of ours differs from these?

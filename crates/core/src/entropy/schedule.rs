@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::background::{Runs, Work};
 use crate::entropy::answer::{Answers, LISTED_BYTES_MAX, LISTED_RECORDS_MAX};
 use crate::entropy::exchange::{Answered, Exchange};
-use crate::entropy::talk::{EntropyTalk, Group};
+use crate::entropy::talk::{EntropyTalk, Group, Level};
 use crate::entropy::trees::TreeId;
 use crate::id::{BucketId, NodeId, OpId, PartitionId, Token};
 use crate::random::Random;
@@ -288,7 +288,15 @@ impl Entropy {
                 group,
                 level,
                 digests,
-            } => Answers::on_digests(from, op, group, level, &digests, site),
+            } => {
+                let equal = Answers::on_digests(from, op, group, level, &digests, site);
+                if level == Level::Roots {
+                    // The peer has mended what this node knew to differ, which itself may be paused.
+                    for partition in equal.into_iter().map(PartitionId) {
+                        self.dirty.remove(&(TreeId { partition, group }, from));
+                    }
+                }
+            }
             EntropyTalk::Differing { op, numbers, uncounted } => {
                 if let Some(exchange) = exchange {
                     exchange.on_differing(op, numbers, &uncounted, site);
