@@ -314,6 +314,25 @@ fn paused_reaping_forgets_what_was_dropped_as_a_home_was_away_for_a_moment() {
     assert!(!cluster.names.iter().any(is_going));
 }
 
+/// A page that could not be read was left to the next walk.
+#[test]
+fn paused_reaping_forgets_what_could_not_be_read_for_a_while() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.names[0];
+    cluster.nodes.get_mut(&node).expect("one").set_reap_age_ms(1_000);
+    pause(&mut cluster, Work::Reaping);
+    write_and_delete(&mut cluster, "k");
+    cluster.run_for_ms(10_000);
+    let disk = cluster.disks.get_mut(&node).expect("a disk");
+    disk.unreadable = disk.records.keys().cloned().collect();
+    cluster.control(node, Work::Reaping, RUN);
+    cluster.run_for_ms(5_000);
+    cluster.disks.get_mut(&node).expect("a disk").unreadable.clear();
+    cluster.run_for_ms(30_000);
+    assert_eq!(cluster.disks[&node].records.len(), 0);
+    assert!(!cluster.nodes[&node].is_run_going(Work::Reaping));
+}
+
 /// The head of a hash can go only after its fields, and was left to the next walk.
 #[test]
 fn paused_reaping_forgets_a_deleted_hash_with_its_head() {
