@@ -9,7 +9,7 @@ pub struct StatusView {
     pub name: String,
     /// Writes kept for other nodes.
     pub hints: HintsView,
-    /// Partitions known to differ from another home's, one for each such home.
+    /// Partitions known to differ from another home's, one for each such home and each group of buckets that share trees.
     pub dirty_ranges: u64,
     /// The comparison with other homes, in the background and for ever.
     pub anti_entropy: AntiEntropyView,
@@ -36,6 +36,8 @@ pub struct StatusView {
 /// Hints.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct HintsView {
+    /// A run that an operator asked for is not over.
+    pub run_going: bool,
     /// Waiting for their home.
     pub pending: u64,
     /// Their bytes.
@@ -64,6 +66,8 @@ pub struct HintsForView {
 pub struct AntiEntropyView {
     /// A comparison is under way.
     pub running: bool,
+    /// A run that an operator asked for is not over.
+    pub run_going: bool,
     /// Comparisons since the start, whole or broken off.
     pub exchanges: u64,
     /// Records found to differ and merged, here or at the other home, since the start.
@@ -81,6 +85,8 @@ pub struct AntiEntropyView {
 pub struct ScrubView {
     /// A pass is under way.
     pub running: bool,
+    /// A run that an operator asked for is not over.
+    pub run_going: bool,
     /// How far it has come, 0 to 1.
     pub share_done: f64,
     /// When it began; null if none ever did.
@@ -102,6 +108,8 @@ pub struct ScrubView {
 /// Reaping.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ReapingView {
+    /// A run that an operator asked for is not over.
+    pub run_going: bool,
     /// Dead records found and on their way to be forgotten, of partitions that this node leads.
     pub waiting: u64,
     /// Records forgotten here since the start.

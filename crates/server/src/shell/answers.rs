@@ -65,6 +65,7 @@ fn scrub(engine: &Engine) -> ScrubView {
     let progress = node.scrub();
     ScrubView {
         running: progress.is_running,
+        run_going: node.is_run_going(Work::Scrub),
         share_done: f64::from(progress.done_per_mille) / 1_000.0,
         began_at: progress.begun.map(rfc3339),
         ended_at: progress.ended.map(rfc3339),
@@ -84,6 +85,7 @@ fn hints(shell: &Shell, engine: &Engine) -> HintsView {
         oldest_at: rfc3339(of_home.oldest),
     });
     HintsView {
+        run_going: engine.node().is_run_going(Work::Hints),
         pending: hints.pending(),
         bytes: hints.bytes(),
         bytes_max: HINTS_BYTES_MAX as u64,
@@ -97,6 +99,7 @@ fn anti_entropy(engine: &Engine) -> AntiEntropyView {
     let (progress, stats) = (node.entropy(), node.stats());
     AntiEntropyView {
         running: progress.is_comparing,
+        run_going: node.is_run_going(Work::AntiEntropy),
         exchanges: stats.entropy_exchanges,
         keys_repaired: stats.entropy_keys_repaired,
         bytes: stats.entropy_bytes,
@@ -120,6 +123,7 @@ fn reaping(shell: &Shell, engine: &Engine) -> ReapingView {
         )),
     });
     ReapingView {
+        run_going: node.is_run_going(Work::Reaping),
         waiting: progress.records as u64,
         reaped: stats.reaped_records,
         quarantined: stats.quarantined_records,

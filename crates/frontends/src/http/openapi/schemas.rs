@@ -396,9 +396,9 @@ fn status() -> Value {
     ]);
     let mut hints = wholes(&["pending", "bytes", "bytes_max", "delivered"]);
     let for_home = object(&[("home", text()), ("records", whole()), ("oldest_at", moment())], &[]);
-    hints.push(("homes", list(&for_home)));
+    hints.extend([("homes", list(&for_home)), ("run_going", truth())]);
     let mut anti_entropy = wholes(&["exchanges", "keys_repaired", "bytes", "trees", "trees_counted"]);
-    anti_entropy.push(("running", truth()));
+    anti_entropy.extend([("running", truth()), ("run_going", truth())]);
     let mut reaping = wholes(&["waiting", "reaped", "quarantined", "walks"]);
     let block = object(
         &[
@@ -408,7 +408,7 @@ fn status() -> Value {
         ],
         &[],
     );
-    reaping.push(("blocked_by", list(&block)));
+    reaping.extend([("blocked_by", list(&block)), ("run_going", truth())]);
     let hot_key = object(&[("bucket", text()), ("key", text()), ("requests", whole())], &[]);
     object(
         &[
@@ -434,6 +434,7 @@ fn scrub() -> Value {
     object(
         &[
             ("running", truth()),
+            ("run_going", truth()),
             ("share_done", json!({ "type": "number" })),
             ("began_at", nullable(moment())),
             ("ended_at", nullable(moment())),

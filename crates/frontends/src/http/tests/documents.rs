@@ -105,7 +105,10 @@ fn the_shells_documents_are_as_documented() {
         (&body["nodes"][0]["id"], &body["nodes"][0]["liveness"]),
         (&"0000000a".into(), &"alive".into())
     );
-    held(&StatusView::default(), "Status");
+    let body = held(&StatusView::default(), "Status");
+    for work in Work::ALL {
+        assert_eq!(body[work.name()]["run_going"], false, "{work:?}");
+    }
     let mut status = StatusView {
         hints: HintsView::default(),
         anti_entropy: AntiEntropyView::default(),
