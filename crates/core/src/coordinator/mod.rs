@@ -8,6 +8,7 @@ use crate::site::Site;
 use crate::time::Time;
 
 pub mod batch;
+pub mod earlier;
 pub mod forward;
 pub mod found;
 pub mod get;

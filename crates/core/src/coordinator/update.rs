@@ -2,6 +2,7 @@
 //! head and fields in one batch here while the other homes get the same, answer when w hold it durably (RULINGS 8, 10).
 //! Those that wait for the lock by then and are of the same kind go along (`riders.rs`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use crate::causality::{LwwRecord, Record, Stamp};
 use crate::change::{Change, Changed, Registers};
 use crate::command::{Command, UpdateKey};
+use crate::coordinator::earlier::Earlier;
 use crate::coordinator::locks::Waiting;
 use crate::coordinator::put::unreadable;
 use crate::coordinator::read_round::{RoundState, Sources};
@@ -39,8 +41,9 @@ pub struct Update {
     want: Want,
     share: Share,
     riders: Riders,
-    /// What the attempt before has written.
-    before: Vec<(RecordKey, Arc<Record>)>,
+    earlier: Earlier,
+    /// The first and the last clock that the attempt at hand has signed with.
+    signed: Option<(Hlc, Hlc)>,
     floor: Hlc,
     attempt: u16,
     gathered: Option<Box<Gathering>>,
@@ -134,7 +137,8 @@ impl Update {
             want,
             share: Share::default(),
             riders: Riders::default(),
-            before: Vec::new(),
+            earlier: Earlier::default(),
+            signed: None,
             floor: Hlc::ZERO,
             attempt: 0,
             gathered: None,
@@ -183,8 +187,8 @@ impl Update {
             }
             RoundState::Ready => {
                 if let Some(gathering) = &mut self.gathered
-                    && let Some(want) =
-                        keyspace::look_again(&self.command.update, &gathering.gathered, site.expiry_wall())
+                    && let seen = self.earlier.taken_back(site.id, &gathering.gathered)
+                    && let Some(want) = keyspace::look_again(&self.command.update, &seen, site.expiry_wall())
                     && self.want != want
                 {
                     let state = gathering.again(&want, site);
@@ -205,7 +209,18 @@ impl Update {
         let riders = self.riders.board(&self.group, string_bytes, site);
         let wall = site.expiry_wall();
         let floor = self.floor.max(gathering.gathered.highest());
-        let mut stamps = Stamps { site, floor };
+        // What an earlier attempt wrote and nobody has outbid stands at fewer than w homes: where it is not written again it goes
+        // along.
+        let mut standing = std::mem::take(&mut self.earlier.records);
+        standing.retain(|(key, record)| gathering.gathered.shows(key, record));
+        if let Cow::Owned(before) = self.earlier.taken_back(site.id, &gathering.gathered) {
+            gathering.gathered = before;
+        }
+        let mut stamps = Stamps {
+            site,
+            floor,
+            first: None,
+        };
         let mut chain = Chain {
             head: &self.plan.key,
             gathered: &mut gathering.gathered,
@@ -218,10 +233,9 @@ impl Update {
             rider.share.reply = chain.apply(rider.update(), false, &mut stamps);
         }
         let writes = chain.writes;
-        // What an earlier attempt wrote and nobody has outbid stands at fewer than w homes, and is not written again: it goes along.
-        self.before
-            .retain(|(key, record)| !writes.contains_key(key.sort_key()) && gathering.gathered.shows(key, record));
-        if writes.is_empty() && self.before.is_empty() {
+        self.signed = stamps.first.map(|first| (first, stamps.floor));
+        standing.retain(|(key, _)| !writes.contains_key(key.sort_key()));
+        if writes.is_empty() && standing.is_empty() {
             gathering.repair(site);
             return self.answer(gathering.round.answered(), site);
         }
@@ -234,11 +248,11 @@ impl Update {
             let base = found.get(&key).map(|record| Arc::clone(record));
             (key, Change::Registers(Registers { base, registers }))
         });
-        let before = std::mem::take(&mut self.before).into_iter().map(|(key, record)| {
+        let standing = standing.into_iter().map(|(key, record)| {
             let (base, registers) = (Some(record), LwwRecord::default());
             (key, Change::Registers(Registers { base, registers }))
         });
-        let changes = written.chain(before).collect();
+        let changes = written.chain(standing).collect();
         self.gathered = Some(gathering);
         self.stage = Stage::Committing;
         self.attempt += 1;
@@ -309,7 +323,8 @@ impl Update {
             SpreadState::Outbid(stamp) if self.attempt <= REMINTS_MAX => {
                 self.floor = self.floor.max(stamp.hlc);
                 site.stats.remints += 1;
-                self.before = spread.records().to_vec();
+                let read = self.gathered.as_ref().map_or(&[][..], |gathering| &gathering.records);
+                self.earlier.add(site.id, self.signed, read, spread.records());
                 self.share.try_again();
                 self.riders.try_again();
                 self.read(site)
@@ -349,6 +364,7 @@ impl Update {
 struct Stamps<'a> {
     site: &'a mut Site,
     floor: Hlc,
+    first: Option<Hlc>,
 }
 
 impl MintStamp for Stamps<'_> {
@@ -358,6 +374,7 @@ impl MintStamp for Stamps<'_> {
             .minter
             .mint_stamp(&mut self.site.clock, self.site.now.wall, self.floor);
         self.floor = stamp.hlc;
+        self.first.get_or_insert(stamp.hlc);
         stamp
     }
 }

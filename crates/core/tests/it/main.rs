@@ -10,6 +10,7 @@ mod cluster;
 mod contexts;
 mod damage;
 mod full_disks;
+mod outbid_updates;
 mod overload;
 mod reading_first;
 mod shared_updates;

@@ -65,3 +65,10 @@ fn an_old_hint_of_a_memory_bucket_is_dropped() {
 fn a_rebuild_that_could_not_merge_all_begins_again() {
     is_clean(10_462);
 }
+
+/// A clear outbid the head of a hash, and HSET was computed anew over the fields that it had itself written: it said that none of them
+/// was new. A story of its own is in `core/tests/it/outbid_updates.rs`.
+#[test]
+fn an_update_that_is_outbid_does_not_count_its_own_fields() {
+    is_clean(3_671);
+}
