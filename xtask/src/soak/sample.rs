@@ -44,9 +44,9 @@ const REPAIRS: [&str; 5] = [
     "torc_write_backs_total",
     "torc_rebuilt_records_total",
     "torc_mended_records_total",
-    "torc_entropy_keys_repaired_total",
+    "torc_anti_entropy_keys_repaired_total",
 ];
-const HINTS: &str = "torc_hints_records";
+const HINTS: &str = "torc_hints_pending";
 
 impl Sampler {
     pub fn new(cluster: &Arc<Cluster>, tally: &Arc<Mutex<Tally>>, started: Instant) -> Self {

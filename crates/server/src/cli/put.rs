@@ -18,8 +18,8 @@ pub struct PutArgs {
     pub bucket: String,
     /// The key
     pub key: String,
-    /// The value; `-` or nothing: what comes on standard input
-    #[arg(allow_hyphen_values = true)]
+    /// The value; `-` or nothing: what comes on standard input. One that begins with `-` comes after `--`
+    #[arg(allow_negative_numbers = true)]
     pub value: Option<String>,
     /// The sort key
     #[arg(long)]

@@ -79,9 +79,12 @@ async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
 
 async fn turn_away(mut stream: TcpStream) {
     use tokio::io::AsyncWriteExt;
-    const ANSWER: &str =
-        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    drop(stream.write_all(ANSWER.as_bytes()).await);
+    const BODY: &str = "{\"error\":\"busy\",\"message\":\"the node has as many connections as it takes (limits.connections_max); \
+                        try again, or at another node\",\"outcome\":\"not_applied\",\"retry_after_ms\":1000}";
+    let head =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len());
+    drop(stream.write_all(answer.as_bytes()).await);
 }
 
 async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -160,12 +160,12 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
         redis = shell.config.address(RESP_PORT),
         "the node serves"
     );
-    let reason = stop.asked().await;
+    let (reason, time_max) = stop.asked().await;
     tracing::info!(reason, "the node stops");
     for task in accepting {
         task.abort();
     }
-    stop::drain(&shell).await;
+    stop::drain(&shell, time_max).await;
     Ok(stop::finish(&shell))
 }
 

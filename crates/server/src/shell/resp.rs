@@ -144,7 +144,7 @@ impl Talk {
             if self.connection.is_closing() || self.mailbox.must_close.get() {
                 return Poll::Ready(Ok(()));
             }
-            if !self.connection.wants_input() {
+            if !self.connection.wants_input() || self.shell.is_draining.get() {
                 return self.wait(context);
             }
             // Answers that had piled up are written: what was left of the input comes before what is read next.

@@ -12,6 +12,8 @@ use super::Shell;
 
 /// How long requests in flight may take to finish.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// The same once the process that started the node is gone: whoever killed it counts on the nodes to be gone in two seconds.
+const ORPHAN_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// What can ask a node to stop.
@@ -49,31 +51,32 @@ impl Stop {
         })
     }
 
-    /// Waits for the first of them and says which it was.
-    pub async fn asked(mut self) -> &'static str {
+    /// Waits for the first of them; says which it was, and how long the node may take to end.
+    pub async fn asked(mut self) -> (&'static str, Duration) {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.parent.recv() => "the process that started it has ended",
+            _ = self.terminate.recv() => ("SIGTERM", DRAIN_TIME_MAX),
+            _ = self.interrupt.recv() => ("SIGINT", DRAIN_TIME_MAX),
+            _ = self.parent.recv() => ("the process that started it has ended", ORPHAN_DRAIN_TIME_MAX),
         }
     }
 }
 
-/// Lets the requests in flight finish, then closes all connections. New requests are not accepted meanwhile.
-pub async fn drain(shell: &Rc<Shell>) {
+/// Lets the requests in flight finish, then closes all connections. Nothing more is read from clients meanwhile, or those that
+/// ask on and on would keep the node from ending.
+pub async fn drain(shell: &Rc<Shell>, time_max: Duration) {
     shell.is_draining.set(true);
+    // Connections over HTTP end with the request at hand.
+    shell.stopping.send_replace(true);
     let started = Instant::now();
-    while shell.engine.borrow().requests_in_flight() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+    while shell.engine.borrow().requests_in_flight() > 0 && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
-    // Sent only now: it ends connections that are idle, and those of Redis clients whatever they do.
-    shell.stopping.send_replace(true);
     shell.clients.close_all();
-    while shell.clients.open() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+    while shell.clients.open() > 0 && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
     shell.engine.borrow_mut().links.close();
-    while shell.engine.borrow().node().in_flight() > 0 && started.elapsed() < DRAIN_TIME_MAX {
+    while shell.engine.borrow().node().in_flight() > 0 && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
 }

@@ -120,6 +120,14 @@ fn exit_codes_tell_refused_from_wrong_usage_from_unknown() {
     assert_eq!(code(&["get", "no-such-bucket", "k"]), Some(1));
     assert_eq!(code(&["lock", "acquire", "x"]), Some(1));
     assert_eq!(code(&["put", "strong", "k", "v"]), Some(1));
+    // It was taken for the value.
+    assert_eq!(code(&["put", "default", "dashes", "--no-such-option"]), Some(2));
+    assert_eq!(code(&["get", "default", "dashes"]), Some(1), "nothing was written");
+    for words in [&["-5"][..], &["--", "--no-such-option"]] {
+        assert_eq!(code(&[&["put", "default", "dashes"], words].concat()), Some(0));
+        let shown = done(&torc(&cluster, &["get", "default", "dashes"]));
+        assert_eq!(Some(&shown.trim_end()), words.last());
+    }
 
     let refused = torc(&cluster, &["get", "no-such-bucket", "k", "--json"]);
     let error: Value = serde_json::from_str(&err(&refused)).expect("an error object on stderr");

@@ -152,13 +152,59 @@ fn a_cluster_in_a_directory_is_found_again_with_its_data() {
     assert_eq!(dev.end(Signal::TERM), Some(0));
 }
 
+/// Clients that write on and on, each as soon as it has its answer; ended when dropped.
+struct Load(Child);
+
+impl Load {
+    fn on(dev: &Dev) -> Self {
+        let mut bench = Command::new(TORC);
+        // So many that at no time none is in flight.
+        bench.args(["bench", "--mix", "set", "-c", "500", "--duration", "60", "--json"]);
+        bench.args(["--resp", dev.text(0, "resp")]);
+        let quiet = bench.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let load = Self(quiet.spawn().expect("torc starts"));
+        let requests = || {
+            let metrics = dev.http(0).send("GET", "/metrics", &[], b"").expect("an answer").text();
+            let written = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix("torc_store_commits_total "));
+            written.and_then(|count| count.parse().ok()).unwrap_or(0.0)
+        };
+        eventually("there is load", Duration::from_secs(20), || requests() > 1_000.0);
+        load
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Nodes waited ten seconds for requests in flight to end, and read new ones meanwhile.
 #[test]
-fn nodes_do_not_outlive_a_killed_supervisor() {
+fn nodes_do_not_outlive_a_killed_supervisor_whatever_clients_do() {
     let turn = Turn::take();
     let parent = folder();
     let dev = Dev::start(&parent.path().join("cluster"), turn.base_port(), &[]);
+    let _load = Load::on(&dev);
     // `end` waits two seconds at most for the nodes to be gone.
     assert_eq!(dev.end(Signal::KILL), None);
+}
+
+#[test]
+fn a_cluster_under_load_stops_cleanly() {
+    let turn = Turn::take();
+    let parent = folder();
+    let dir = parent.path().join("cluster");
+    let dev = Dev::start(&dir, turn.base_port(), &[]);
+    let _load = Load::on(&dev);
+    assert_eq!(dev.end(Signal::TERM), Some(0));
+    for node in ["n1", "n2", "n3"] {
+        let log = std::fs::read_to_string(dir.join(node).join("log")).expect("a log");
+        assert!(log.contains("stopped cleanly"), "{node}: {log}");
+    }
 }
 
 #[test]

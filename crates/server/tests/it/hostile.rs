@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Cluster, Reply};
+use crate::harness::{Cluster, Reply, Settings};
 
 /// Not random, so that a failure comes again; every byte value occurs.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -154,4 +154,40 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     let kib = resident_kib(cluster[0].pid());
     assert!(kib < 512 << 10, "{kib} KiB are resident: unread answers have no bound");
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let cluster = Cluster::start(&Settings {
+        nodes: 1,
+        tables: "[limits]\nconnections_max = 4",
+        ..Settings::default()
+    });
+    let held: Vec<TcpStream> = (0..4)
+        .map(|_| TcpStream::connect(cluster[0].resp_address()).expect("the node takes clients"))
+        .collect();
+    let told = |address: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = String::from_utf8_lossy(&throw(address, b"")).into_owned();
+            if text.contains("connections_max") {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{text}");
+        }
+    };
+    let text = told(&cluster[0].http_address());
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(
+        head.starts_with("HTTP/1.1 429 ") && head.contains("retry-after: 1"),
+        "{head}"
+    );
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    let error: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(
+        (&error["error"], &error["outcome"]),
+        (&"busy".into(), &"not_applied".into())
+    );
+    assert!(told(&cluster[0].resp_address()).starts_with("-ERR max number of clients"));
+    drop(held);
 }

@@ -176,22 +176,22 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             node.hints().delivered(),
         ),
         (
-            "torc_entropy_exchanges",
+            "torc_anti_entropy_exchanges",
             "Comparisons with other homes, whole or broken off",
             stats.entropy_exchanges,
         ),
         (
-            "torc_entropy_keys_repaired",
+            "torc_anti_entropy_keys_repaired",
             "Records found to differ and merged, here or at the other home",
             stats.entropy_keys_repaired,
         ),
         (
-            "torc_entropy_bytes",
+            "torc_anti_entropy_bytes",
             "Bytes sent and read by comparisons that this node began",
             stats.entropy_bytes,
         ),
         (
-            "torc_entropy_records_counted",
+            "torc_anti_entropy_records_counted",
             "Records read to count trees",
             stats.entropy_records_counted,
         ),
@@ -272,7 +272,7 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
     let blocked_s = blocked_us.unwrap_or(0) as f64 / 1e6;
     for (name, help, value) in [
         (
-            "torc_hints_records",
+            "torc_hints_pending",
             "Records kept for homes that have not taken them yet",
             node.hints().pending() as f64,
         ),
@@ -292,12 +292,12 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
             blocked_s,
         ),
         (
-            "torc_entropy_dirty_ranges",
+            "torc_anti_entropy_dirty_ranges",
             "Partitions known to differ from another home's",
             entropy.dirty_ranges as f64,
         ),
         (
-            "torc_entropy_trees_uncounted",
+            "torc_anti_entropy_trees_uncounted",
             "Trees that are being counted and not compared meanwhile",
             (entropy.trees - entropy.trees_counted) as f64,
         ),

@@ -49,6 +49,11 @@ pub(super) fn store(stats: &StoreStats, exposition: &mut Exposition) {
     ] {
         exposition.counter(name, help, value);
     }
+    exposition.counter_of(
+        "torc_store_stalled_seconds",
+        "How long the committer has waited for flushes or compactions",
+        stats.stalled_us as f64 / 1e6,
+    );
     for (name, help, value) in [
         (
             "torc_store_disk_bytes",
@@ -89,11 +94,6 @@ pub(super) fn store(stats: &StoreStats, exposition: &mut Exposition) {
             "torc_store_queue_depth",
             "Entries that wait for the committer",
             stats.queue_depth as f64,
-        ),
-        (
-            "torc_store_stalled_seconds",
-            "How long the committer has waited in all",
-            stats.stalled_us as f64 / 1e6,
         ),
         (
             "torc_store_out_of_service",
