@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let result = match task {
         Task::Dev(args) => dev::run(&args),
         Task::Serve(args) => serve::run(&args, common.json),
-        Task::Bench(args) => bench::run(args),
+        Task::Bench(args) => bench::run(args, &common.addr),
         Task::Client(command) => cli::run(command, &common),
     };
     result.unwrap_or_else(|error| {

@@ -10,13 +10,13 @@ use super::mix::Mix;
 
 /// Generate load over the Redis protocol or HTTP and report throughput, latency percentiles and errors
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("target").required(true).args(["resp", "http"]))]
+#[command(group = ArgGroup::new("target").args(["resp", "http"]))]
 pub struct BenchArgs {
     /// Nodes to load over the Redis protocol; connections are spread over them
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     pub resp: Vec<String>,
 
-    /// Nodes to load over HTTP
+    /// Nodes to load over HTTP [default: the one of --addr]
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     pub http: Vec<String>,
 
@@ -230,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_of_target_is_needed() {
-        assert!(parse("").is_err());
+    fn one_kind_of_target_is_enough_and_two_are_too_many() {
+        assert!(parse("").is_ok(), "the node of --addr");
         assert!(parse("--resp 127.0.0.1:1 --http 127.0.0.1:2").is_err());
         let args = parse("--resp 127.0.0.1:1,127.0.0.1:2").expect("two nodes");
         assert_eq!(args.addresses().expect("numeric").len(), 2);

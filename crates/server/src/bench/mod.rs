@@ -53,8 +53,12 @@ const FIRST_CONNECT: Duration = Duration::from_secs(3);
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Runs `torc bench`: exit code 0 if any operation succeeded, 1 if none did or nothing answers, 2 for bad usage.
-pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+/// Runs `torc bench`, over HTTP against `addr` unless told otherwise: exit code 0 if any operation succeeded, 1 if none did or
+/// nothing answers, 2 for bad usage.
+pub fn run(mut args: BenchArgs, addr: &str) -> anyhow::Result<ExitCode> {
+    if args.resp.is_empty() && args.http.is_empty() {
+        args.http.push(addr.to_owned());
+    }
     let problems = args.problems();
     if !problems.is_empty() {
         for problem in problems {

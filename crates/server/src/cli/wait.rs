@@ -1,4 +1,4 @@
-//! `torc cluster wait --hints`: returns when no node keeps anything for another.
+//! `torc cluster wait`: returns when no node keeps anything for another.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// `torc cluster wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Until every hint of every node is delivered
-    #[arg(long, required = true)]
+    /// Until every hint of every node is delivered; so far there is nothing else to wait for
+    #[arg(long)]
     hints: bool,
 
     /// Give up after this many seconds

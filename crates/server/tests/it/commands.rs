@@ -120,6 +120,13 @@ fn exit_codes_tell_refused_from_wrong_usage_from_unknown() {
     assert_eq!(code(&["get", "no-such-bucket", "k"]), Some(1));
     assert_eq!(code(&["lock", "acquire", "x"]), Some(1));
     assert_eq!(code(&["put", "strong", "k", "v"]), Some(1));
+    assert_eq!(code(&["cluster", "wait"]), Some(0));
+    let bench = ["bench", "--duration", "0.1", "--warm-up", "0", "--keys", "10", "--json"];
+    let report: Value = serde_json::from_str(&done(&torc(&cluster, &bench))).expect("a report");
+    assert_eq!(
+        report["setup"]["protocol"], "http",
+        "the node that all commands talk to"
+    );
     // It was taken for the value.
     assert_eq!(code(&["put", "default", "dashes", "--no-such-option"]), Some(2));
     assert_eq!(code(&["get", "default", "dashes"]), Some(1), "nothing was written");
