@@ -13,17 +13,13 @@ use torc_core::quorum::QuorumSize;
 use torc_core::storage::{BootState, COPIES_KNOWN, HintMemory};
 use torc_core::time::Wall;
 
-use crate::cluster::{Cluster, DEFAULT, REDIS, RUN, delete, put, target};
+use crate::cluster::{Cluster, DEFAULT, PAUSE, REDIS, RESUME, RUN, delete, put, target};
 
 const KEYS: usize = 1_000;
 
 fn pause(cluster: &mut Cluster, work: Work) {
-    let paused = PaceChange {
-        paused: Some(true),
-        ..PaceChange::default()
-    };
     for node in cluster.names.clone() {
-        cluster.control(node, work, paused);
+        cluster.control(node, work, PAUSE);
     }
 }
 
@@ -142,12 +138,8 @@ fn a_run_goes_on_until_its_peers_have_counted_and_gives_up_if_they_never_do() {
     cluster.control(c, Work::AntiEntropy, RUN);
     cluster.run_for_ms(20_000);
     assert_eq!((cluster.disks[&c].records.len(), is_going(&cluster)), (0, true));
-    let resumed = PaceChange {
-        paused: Some(false),
-        ..PaceChange::default()
-    };
     for peer in peers {
-        cluster.control(peer, Work::AntiEntropy, resumed);
+        cluster.control(peer, Work::AntiEntropy, RESUME);
     }
     cluster.run_for_ms(60_000);
     assert_eq!((cluster.disks[&c].records.len(), is_going(&cluster)), (KEYS, false));
@@ -192,12 +184,8 @@ fn a_run_compares_with_a_peer_that_was_away_for_a_moment() {
 #[test]
 fn a_run_on_a_disk_that_can_not_be_read_for_a_while_compares_everything() {
     let (mut cluster, c) = with_one_behind();
-    let resumed = PaceChange {
-        paused: Some(false),
-        ..PaceChange::default()
-    };
     cluster.loses_comparisons = true;
-    cluster.control(c, Work::AntiEntropy, resumed);
+    cluster.control(c, Work::AntiEntropy, RESUME);
     cluster.run_until(|cluster| {
         let progress = cluster.nodes[&c].entropy();
         progress.trees_counted == progress.trees
@@ -255,8 +243,7 @@ fn a_walk_stands_still_while_reaping_is_paused() {
     }
     let slowly = PaceChange {
         bytes_per_second: Some(1_000),
-        run_now: true,
-        ..PaceChange::default()
+        ..RUN
     };
     cluster.nodes.get_mut(&node).expect("one").set_reap_age_ms(1_000);
     cluster.control(node, Work::Reaping, slowly);
@@ -404,11 +391,7 @@ fn paused_hints_are_sent_again_within_the_run_that_was_asked_for() {
     pause(&mut cluster, Work::Hints);
     pause(&mut cluster, Work::AntiEntropy);
     cluster.cut(homes[2]);
-    let all = Options {
-        write: Some(QuorumSize::Count(3)),
-        ..Options::default()
-    };
-    cluster.ask(homes[0], put(DEFAULT, "k", "v", None, all));
+    cluster.ask(homes[0], put(DEFAULT, "k", "v", None, ALL));
     let pending = |cluster: &Cluster| -> u64 {
         let hints = others.iter().map(|node| cluster.nodes[node].hints().pending());
         hints.sum()

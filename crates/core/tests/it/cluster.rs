@@ -22,6 +22,20 @@ use torc_core::time::{Now, Time, Wall};
 
 pub const DEFAULT: BucketId = BucketId(1);
 pub const REDIS: BucketId = BucketId(2);
+/// Background work begins nothing new, but for runs.
+pub const PAUSE: PaceChange = PaceChange {
+    paused: Some(true),
+    bytes_per_second: None,
+    run_now: false,
+};
+
+/// It goes on.
+pub const RESUME: PaceChange = PaceChange {
+    paused: Some(false),
+    bytes_per_second: None,
+    run_now: false,
+};
+
 /// Start a run of background work.
 pub const RUN: PaceChange = PaceChange {
     paused: None,

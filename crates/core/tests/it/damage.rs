@@ -11,7 +11,7 @@ use torc_core::outcome::Outcome;
 use torc_core::quorum::QuorumSize;
 use torc_core::storage::Spoiled;
 
-use crate::cluster::{Cluster, DEFAULT, REDIS, RUN, get, put, target};
+use crate::cluster::{Cluster, DEFAULT, PAUSE, REDIS, RUN, get, put, target};
 
 const R_ALL: Options = Options {
     read: Some(QuorumSize::All),
@@ -154,11 +154,7 @@ fn a_paused_scrub_reads_nothing_until_it_is_asked_for_or_goes_on() {
     let mut cluster = Cluster::new(3);
     let node = cluster.names[0];
     cluster.put(node, DEFAULT, "k", "v", None);
-    let pause = PaceChange {
-        paused: Some(true),
-        ..PaceChange::default()
-    };
-    cluster.control(node, Work::Scrub, pause);
+    cluster.control(node, Work::Scrub, PAUSE);
     cluster.run_for_ms(120_000);
     assert_eq!(cluster.nodes[&node].stats().scrubs, 0);
     assert!(
@@ -179,8 +175,7 @@ fn a_scrub_keeps_to_its_rate() {
     }
     let slow = PaceChange {
         bytes_per_second: Some(16_000),
-        run_now: true,
-        ..PaceChange::default()
+        ..RUN
     };
     cluster.control(node, Work::Scrub, slow);
     cluster.run_for_ms(5_000);

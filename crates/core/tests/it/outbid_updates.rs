@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use torc_core::causality::ClientContext;
-use torc_core::command::{Command, Options, PutContext, UpdateKey};
+use torc_core::command::{Command, Options, UpdateKey};
 use torc_core::id::NodeId;
 use torc_core::keyspace::{Update, UpdateReply};
 use torc_core::outcome::Outcome;
@@ -37,7 +37,6 @@ fn with_a_greater_record(mut cluster: Cluster, sort: &'static [u8]) -> (Cluster,
         panic!("a put")
     };
     greater.target.sort = Bytes::from_static(sort);
-    greater.context = PutContext::Seen(FAST);
     cluster.cut(other);
     let outcome = cluster.ask(other, Command::Put(greater));
     assert!(matches!(outcome, Outcome::Written(_)), "{outcome:?}");

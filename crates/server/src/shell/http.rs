@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use torc_core::outcome::{Cause, Certainty, Failure, Outcome};
-use torc_frontends::http::{self as frontend, HttpReply, Planned, Problem, Route};
+use torc_frontends::http::{self as frontend, Code, HttpReply, Planned, Problem, Route};
 
 use super::Shell;
 use super::answers;
@@ -79,12 +79,25 @@ async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
 
 async fn turn_away(mut stream: TcpStream) {
     use tokio::io::AsyncWriteExt;
-    const BODY: &str = "{\"error\":\"busy\",\"message\":\"the node has as many connections as it takes (limits.connections_max); \
-                        try again, or at another node\",\"outcome\":\"not_applied\",\"retry_after_ms\":1000}";
-    let head =
-        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json\r\n";
-    let answer = format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len());
-    drop(stream.write_all(answer.as_bytes()).await);
+    let text = "the node has as many connections as it takes (limits.connections_max); try again, or at another node";
+    let busy = Problem {
+        retry_after_ms: Some(1_000),
+        ..Problem::new(Code::Busy, text)
+    };
+    let HttpReply { status, headers, body } = busy.reply();
+    let mut answer = BytesMut::new();
+    let length = body.len();
+    answer.extend_from_slice(
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n").as_bytes(),
+    );
+    for (name, value) in &headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            answer.extend_from_slice(part);
+        }
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&body);
+    drop(stream.write_all(&answer).await);
 }
 
 async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<Bytes>> {

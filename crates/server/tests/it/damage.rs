@@ -85,13 +85,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 fn metric(cluster: &Cluster, node: usize, name: &str) -> f64 {
-    let text = cluster[node].get("/metrics").expect(200).text();
-    let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
-    let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
-    line.rsplit(' ')
-        .next()
-        .and_then(|value| value.parse().ok())
-        .expect("a number")
+    cluster[node].get("/metrics").expect(200).metric(name)
 }
 
 #[test]

@@ -32,6 +32,15 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What the first series of this name in the metrics says.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.text();
+        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        let value = line.rsplit(' ').next().and_then(|value| value.parse().ok());
+        value.expect("a number")
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
