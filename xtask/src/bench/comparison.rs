@@ -115,7 +115,7 @@ pub fn run_cluster(generator: &Generator, case: &Case, runs: usize, server: &Ser
 }
 
 /// The middle one, or the mean of the middle two; there is at least one.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: Torc against Debian's Redis at the same durability, three Torc nodes at quorum, one that has five
-//! times more data than memory, and three that mend what differs between them.
+//! times more data than memory, three that mend what differs between them, and one with more threads.
 //!
 //! Runs alternate (Redis, Torc, Redis, Torc, …), so that a machine that slows down slows both; what is compared are
 //! medians. Every result stands beside the disk's fdatasync rate; directories in memory are refused.
@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod repair;
 mod server;
+mod shards;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use comparison::{Cluster, Comparison};
 use load::{Disk, Generator};
 use repair::Repair;
 use server::{Kind, Server};
+use shards::Sharded;
 
 const BUILD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
@@ -70,6 +72,8 @@ enum Part {
     Memory,
     /// Three nodes whose copies differ.
     Repair,
+    /// One node with more threads.
+    Shards,
 }
 
 impl Options {
@@ -113,6 +117,8 @@ pub struct Results {
     pub memory: Vec<Comparison>,
     /// Three nodes that mend.
     pub repair: Option<Repair>,
+    /// One node with one, two and three shards.
+    pub shards: Vec<Sharded>,
 }
 
 /// Builds, measures, prints, and writes `target/bench/bench.json` and `bench.md`.
@@ -164,6 +170,7 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         cluster: Vec::new(),
         memory: Vec::new(),
         repair: None,
+        shards: Vec::new(),
     };
     // What was measured before a failure is still written.
     let measured = bench.measure(options, &mut results);
@@ -200,6 +207,9 @@ impl Bench {
         }
         if options.wants(Part::Repair) && !self.self_check {
             repair::measure(self, options.repair_keys, results)?;
+        }
+        if options.wants(Part::Shards) && !self.self_check {
+            shards::measure(self, results)?;
         }
         Ok(())
     }

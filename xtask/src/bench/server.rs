@@ -29,6 +29,8 @@ pub enum Kind {
     Torc,
     /// One node of Torc with this many MiB of `memory_max`.
     TorcWithin(u64),
+    /// One node of Torc with this many shards.
+    TorcOfShards(u16),
     /// `torc dev` with three nodes.
     TorcDev,
     /// The same, and each node can be told to fail.
@@ -106,8 +108,9 @@ impl Server {
                     self.launch_redis(self.base_port + node, &folder)?;
                 }
             }
-            Kind::Torc => self.launch_torc(None)?,
-            Kind::TorcWithin(memory_mib) => self.launch_torc(Some(memory_mib))?,
+            Kind::Torc => self.launch_torc("")?,
+            Kind::TorcWithin(mib) => self.launch_torc(&format!("memory_max = \"{mib}MiB\""))?,
+            Kind::TorcOfShards(shards) => self.launch_torc(&format!("shards = {shards}"))?,
             Kind::TorcDev | Kind::TorcDevThatFails => self.launch_torc_dev()?,
         }
         for index in 0..self.addresses.len() {
@@ -136,11 +139,11 @@ impl Server {
         self.add(&mut command, folder, "redis-server", port)
     }
 
-    fn launch_torc(&mut self, memory_mib: Option<u64>) -> anyhow::Result<()> {
+    fn launch_torc(&mut self, more: &str) -> anyhow::Result<()> {
         let config = self.folder.join("torc.toml");
         std::fs::write(
             &config,
-            torc_config(&self.folder.join("n1"), self.base_port, self.durability, memory_mib),
+            torc_config(&self.folder.join("n1"), self.base_port, self.durability, more),
         )?;
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--config").arg(&config);
@@ -249,12 +252,11 @@ impl Drop for Server {
     }
 }
 
-/// The configuration of one node whose `redis` bucket has a durability.
-fn torc_config(folder: &Path, base_port: u16, durability: Durability, memory_mib: Option<u64>) -> String {
+/// The configuration of one node whose `redis` bucket has a durability; `more` is a line of it.
+fn torc_config(folder: &Path, base_port: u16, durability: Durability, more: &str) -> String {
     let folder = toml::Value::String(folder.display().to_string());
-    let memory = memory_mib.map_or_else(String::new, |mib| format!("memory_max = \"{mib}MiB\"\n"));
     format!(
-        "name = \"n1\"\ndir = {folder}\nhost = \"127.0.0.1\"\nbase_port = {base_port}\n{memory}\n\
+        "name = \"n1\"\ndir = {folder}\nhost = \"127.0.0.1\"\nbase_port = {base_port}\n{more}\n\
          [[buckets]]\nname = \"redis\"\nmode = \"available\"\nconflict = \"lww\"\ndurability = \"{}\"\n",
         durability.torc()
     )
@@ -295,7 +297,12 @@ mod tests {
 
     #[test]
     fn the_configuration_is_toml_whatever_the_folder_is_called() {
-        let text = torc_config(Path::new("/a \"b\"\\c"), 20_000, Durability::EverySecond, Some(64));
+        let text = torc_config(
+            Path::new("/a \"b\"\\c"),
+            20_000,
+            Durability::EverySecond,
+            "memory_max = \"64MiB\"",
+        );
         let parsed: toml::Table = toml::from_str(&text).expect("valid");
         assert_eq!(parsed["dir"].as_str(), Some("/a \"b\"\\c"));
         assert_eq!(parsed["buckets"][0]["durability"].as_str(), Some("buffered"));

@@ -6,6 +6,7 @@ use super::Results;
 use super::comparison::Comparison;
 use super::memory;
 use super::repair::Repair;
+use super::shards;
 
 /// All tables, with what they stand on.
 pub fn markdown(results: &Results) -> String {
@@ -75,6 +76,9 @@ pub fn markdown(results: &Results) -> String {
     }
     if let Some(repair) = &results.repair {
         append_repair(&mut text, repair);
+    }
+    if !results.shards.is_empty() {
+        shards::append(&mut text, &results.shards);
     }
     text
 }

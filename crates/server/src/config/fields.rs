@@ -104,9 +104,9 @@ pub const FIELDS: &[Field] = &[
     ),
     field(
         "shards",
-        Kind::Number(1, 1),
+        Kind::Number(1, 64),
         "1",
-        "Threads that serve keys; one in this version",
+        "Threads for clients and the core: with 1, one does both; with more, the first runs the core and the others serve clients",
     ),
     field(
         "memory_max",

@@ -164,17 +164,10 @@ impl Layers {
 /// Whether the field may hold the value; else why not, and what to write.
 fn judge(field: &Field, value: &Value) -> Result<(), (String, String)> {
     let between = |low: String, high: String| {
-        if low == high {
-            (
-                format!("this version allows {low} only"),
-                format!("set it to {low} or leave it out"),
-            )
-        } else {
-            (
-                format!("allowed is {low} to {high}"),
-                "choose a value in that range".to_owned(),
-            )
-        }
+        (
+            format!("allowed is {low} to {high}"),
+            "choose a value in that range".to_owned(),
+        )
     };
     let kind = |what: &str, example: &str| (format!("{what} is needed"), format!("write it like {example}"));
     match (field.kind, value) {

@@ -113,7 +113,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
 #[test]
 fn every_problem_is_told_at_once() {
     let told = problems(
-        "nmae = \"x\"\nbase_port = 70000\nhost = \"0.0.0.0\"\nmemory_max = \"lots\"\nshards = 4\n\
+        "nmae = \"x\"\nbase_port = 70000\nhost = \"0.0.0.0\"\nmemory_max = \"lots\"\nshards = 65\n\
          [limits]\nconnections_max = \"many\"\n\
          [[buckets]]\nname = \"Bad Name\"\nn = 2\nr = 3\n[[buckets]]\nmode = \"available\"\n",
     );
@@ -123,7 +123,7 @@ fn every_problem_is_told_at_once() {
         "`base_port` (in torc.toml) is 70000",
         "--insecure",
         "`memory_max` (in torc.toml) is \"lots\"",
-        "this version allows 1 only",
+        "`shards` (in torc.toml) is 65",
         "`limits.connections_max`",
         "`Bad Name` is no bucket name",
         "`r` of bucket Bad Name is 3",

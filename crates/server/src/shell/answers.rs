@@ -27,10 +27,10 @@ use super::{Shell, faults, metrics};
 /// The answer to a request that needs no other node.
 pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply {
     let reply = match request {
-        NodeRequest::Buckets => HttpReply::document(&BucketsView::of(&shell.catalog, &shell.ring)),
-        NodeRequest::Bucket(bucket) => HttpReply::document(&BucketView::of(&bucket, &shell.ring)),
+        NodeRequest::Buckets => HttpReply::document(&BucketsView::of(&shell.common.catalog, &shell.common.ring)),
+        NodeRequest::Bucket(bucket) => HttpReply::document(&BucketView::of(&bucket, &shell.common.ring)),
         NodeRequest::Cluster => HttpReply::document(&cluster(shell)),
-        NodeRequest::Ring { bucket, key } => HttpReply::document(&RingView::of(&bucket, &key, &shell.ring)),
+        NodeRequest::Ring { bucket, key } => HttpReply::document(&RingView::of(&bucket, &key, &shell.common.ring)),
         NodeRequest::Status => HttpReply::document(&status(shell)),
         NodeRequest::Healthz => HttpReply::healthy(),
         NodeRequest::Readyz => HttpReply::readiness(readiness(shell)),
@@ -41,8 +41,8 @@ pub fn answer(shell: &Shell, request: NodeRequest, method: &Method) -> HttpReply
             tracing::info!(work = work.name(), ?change, "an operator changes background work");
             pace(shell, work)
         }
-        NodeRequest::InspectContext(context) => inspect_context(&context, &*shell.ring),
-        NodeRequest::ShowFaults | NodeRequest::SetFaults(_) if !shell.config.allow_faults => {
+        NodeRequest::InspectContext(context) => inspect_context(&context, &*shell.common.ring),
+        NodeRequest::ShowFaults | NodeRequest::SetFaults(_) if !shell.common.config.allow_faults => {
             Problem::no_such_path().reply()
         }
         NodeRequest::ShowFaults => HttpReply::document(&*shell.faults.borrow()),
@@ -80,7 +80,7 @@ fn scrub(engine: &Engine) -> ScrubView {
 fn hints(shell: &Shell, engine: &Engine) -> HintsView {
     let hints = engine.node().hints();
     let homes = hints.homes().map(|of_home| HintsForView {
-        home: name(&shell.ring, of_home.home),
+        home: name(&shell.common.ring, of_home.home),
         records: of_home.records,
         oldest_at: rfc3339(of_home.oldest),
     });
@@ -113,7 +113,7 @@ fn reaping(shell: &Shell, engine: &Engine) -> ReapingView {
     let (progress, stats) = (node.reaping(), node.stats());
     let now = engine.now();
     let blocks = progress.blocks.into_iter().map(|(peer, block, since)| BlockView {
-        node: name(&shell.ring, peer),
+        node: name(&shell.common.ring, peer),
         reason: match block {
             Block::Away => "away",
             Block::KeepsHints => "hints",
@@ -133,7 +133,13 @@ fn reaping(shell: &Shell, engine: &Engine) -> ReapingView {
 }
 
 fn hot_keys(shell: &Shell, engine: &Engine) -> Vec<HotKey> {
-    let name = |bucket| shell.catalog.bucket(bucket).map(|bucket| bucket.name.to_string());
+    let name = |bucket| {
+        shell
+            .common
+            .catalog
+            .bucket(bucket)
+            .map(|bucket| bucket.name.to_string())
+    };
     let busiest = engine.hot_keys.busiest(engine.now().time);
     let rows = busiest.into_iter().filter_map(|hot| {
         Some(HotKey {
@@ -151,7 +157,7 @@ fn hot_keys(shell: &Shell, engine: &Engine) -> Vec<HotKey> {
 
 /// Whether this node can be relied on; what it waits for if not.
 fn readiness(shell: &Shell) -> Result<(), String> {
-    if shell.is_draining.get() {
+    if shell.common.is_draining() {
         return Err("the node is stopping".into());
     }
     shell.engine.borrow().node().readiness()
@@ -159,10 +165,10 @@ fn readiness(shell: &Shell) -> Result<(), String> {
 
 fn cluster(shell: &Shell) -> ClusterView {
     let engine = shell.engine.borrow();
-    let rows = shell.config.all_members().into_iter().map(|member| {
+    let rows = shell.common.config.all_members().into_iter().map(|member| {
         let id = torc_core::id::NodeId::of_name(&member.name);
-        let is_self = id == shell.id;
-        let copies = shell.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
+        let is_self = id == shell.common.id;
+        let copies = shell.common.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
         NodeRow {
             id,
             name: member.name,
@@ -176,7 +182,7 @@ fn cluster(shell: &Shell) -> ClusterView {
                 CoreLiveness::Suspect => Liveness::Suspect,
                 CoreLiveness::Dead => Liveness::Dead,
             },
-            virtual_nodes: shell.ring.partitions_of(id, copies).count() as u32,
+            virtual_nodes: shell.common.ring.partitions_of(id, copies).count() as u32,
             bytes: if is_self {
                 Some(engine.store().stats().disk_bytes)
             } else {
@@ -185,9 +191,9 @@ fn cluster(shell: &Shell) -> ClusterView {
         }
     });
     ClusterView {
-        cluster: shell.config.cluster.clone(),
-        ring_epoch: shell.ring.epoch().number,
-        partitions: shell.ring.partitions(),
+        cluster: shell.common.config.cluster.clone(),
+        ring_epoch: shell.common.ring.epoch().number,
+        partitions: shell.common.ring.partitions(),
         nodes: rows.collect(),
     }
 }
@@ -202,6 +208,7 @@ fn status(shell: &Shell) -> StatusView {
         eta_seconds: node.rebuild_eta_ms(bucket).map(|ms| ms.div_ceil(1_000)),
         kind: "rebuild",
         bucket: shell
+            .common
             .catalog
             .bucket(bucket)
             .map_or_else(String::new, |bucket| bucket.name.to_string()),
@@ -209,7 +216,7 @@ fn status(shell: &Shell) -> StatusView {
     });
     let circuits: BTreeMap<_, _> = node.circuits().collect();
     let peers = engine.links.stats().map(|(peer, up, _, bytes)| PeerQueue {
-        node: name(&shell.ring, peer),
+        node: name(&shell.common.ring, peer),
         up,
         bytes: bytes as u64,
         circuit: circuits.get(&peer).map_or("closed", |circuit| circuit.state.name()),
@@ -219,7 +226,7 @@ fn status(shell: &Shell) -> StatusView {
     });
     let admission = node.admission();
     StatusView {
-        name: shell.config.name.clone(),
+        name: shell.common.config.name.clone(),
         hints: hints(shell, &engine),
         dirty_ranges: engine.node().entropy().dirty_ranges as u64,
         anti_entropy: anti_entropy(&engine),
@@ -236,7 +243,7 @@ fn status(shell: &Shell) -> StatusView {
             waiting_ms: admission.oldest_ms,
             shed: admission.stats.shed.iter().sum(),
             commits: store.queue_depth,
-            connections: shell.clients.open() as u64,
+            connections: shell.common.clients.open() as u64,
             peers: peers.collect(),
         },
         store: StoreView {
@@ -248,7 +255,7 @@ fn status(shell: &Shell) -> StatusView {
             syncs: store.syncs,
             cache: CacheView {
                 bytes: store.cache_bytes,
-                bytes_max: Budget::split(shell.config.memory_max.0).record_cache,
+                bytes_max: Budget::split(shell.common.config.memory_max.0).record_cache,
                 hits: store.cache_hits,
                 misses: store.cache_misses,
             },
@@ -274,12 +281,12 @@ fn warnings(shell: &Shell) -> Vec<String> {
     }
     for (peer, is_up, ..) in engine.links.stats() {
         if !is_up {
-            warnings.push(format!("no connection to node '{}'", name(&shell.ring, peer)));
+            warnings.push(format!("no connection to node '{}'", name(&shell.common.ring, peer)));
         }
         match engine.node().liveness(peer) {
             CoreLiveness::Alive => {}
-            CoreLiveness::Suspect => warnings.push(format!("node '{}' is suspect", name(&shell.ring, peer))),
-            CoreLiveness::Dead => warnings.push(format!("node '{}' is dead", name(&shell.ring, peer))),
+            CoreLiveness::Suspect => warnings.push(format!("node '{}' is suspect", name(&shell.common.ring, peer))),
+            CoreLiveness::Dead => warnings.push(format!("node '{}' is dead", name(&shell.common.ring, peer))),
         }
     }
     let health = engine.health();
@@ -294,19 +301,19 @@ fn warnings(shell: &Shell) -> Vec<String> {
     }
     for (peer, circuit) in engine.node().circuits() {
         if circuit.says_slow {
-            let peer = name(&shell.ring, peer);
+            let peer = name(&shell.common.ring, peer);
             warnings.push(format!(
                 "node '{peer}' says that its syncs are slow: reads and signing avoid it"
             ));
         } else if circuit.state == CircuitState::Open {
             warnings.push(format!(
                 "node '{}' answers no reads: they avoid it while others are enough",
-                name(&shell.ring, peer)
+                name(&shell.common.ring, peer)
             ));
         }
     }
-    let copies = shell.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
-    let effective = shell.ring.effective_n(copies);
+    let copies = shell.common.catalog.iter().map(|bucket| bucket.n).max().unwrap_or(1);
+    let effective = shell.common.ring.effective_n(copies);
     if effective < copies {
         warnings.push(format!(
             "fewer nodes than copies: buckets ask for {copies} copies of a record, and there is room for {effective}"
@@ -324,7 +331,7 @@ fn warnings(shell: &Shell) -> Vec<String> {
     if let Some(long) = engine.node().long_context() {
         let mut key = String::new();
         percent_encode_into(&long.key.partition_key(), &mut key);
-        let bucket = shell.catalog.bucket(long.key.bucket());
+        let bucket = shell.common.catalog.bucket(long.key.bucket());
         warnings.push(format!(
             "the context of key '{key}' of bucket '{}' had {} entries, more than {CONTEXT_ENTRIES_MAX}: the oldest are dropped, \
              and what they had replaced may come back",

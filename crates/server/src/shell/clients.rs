@@ -1,95 +1,131 @@
-//! The client connections of a node: how many there may be, who they are, and which have been silent for too long.
+//! The client connections of a node: how many there may be, on which shard each is, and who they are.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
-
-use torc_core::time::Time;
-
-use super::resp::Mailbox;
-
-/// A connection of a Redis client.
-#[derive(Clone, Debug)]
-pub struct Client {
-    address: String,
-    mailbox: Rc<Mailbox>,
-}
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// All client connections.
 #[derive(Debug)]
 pub struct Clients {
     max: usize,
-    next_id: Cell<u64>,
-    open: Cell<usize>,
-    accepted: Cell<u64>,
-    refused: Cell<u64>,
-    redis: RefCell<BTreeMap<u64, Client>>,
+    next_id: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    /// By shard.
+    open: Box<[AtomicUsize]>,
+    /// Redis clients by number, with their addresses.
+    redis: Mutex<BTreeMap<u64, String>>,
+}
+
+/// A connection that was let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted {
+    /// Its number.
+    pub id: u64,
+    /// Who serves it.
+    pub shard: usize,
 }
 
 impl Clients {
-    /// None yet; at most `max`.
-    pub fn new(max: usize) -> Self {
+    /// None yet; at most `max` on `shards` shards, of which there is at least one.
+    pub fn new(max: usize, shards: usize) -> Self {
         Self {
             max,
-            next_id: Cell::new(1),
-            open: Cell::new(0),
-            accepted: Cell::new(0),
-            refused: Cell::new(0),
-            redis: RefCell::default(),
+            next_id: AtomicU64::new(1),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            open: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            redis: Mutex::default(),
         }
     }
 
-    /// Numbers a new connection; `None` if there are too many. It has to be removed when it ends.
-    pub fn admit(&self) -> Option<u64> {
-        if self.open.get() >= self.max {
-            self.refused.set(self.refused.get() + 1);
+    /// Numbers a new connection and says who serves it; `None` if there are too many. It has to be removed when it ends. One
+    /// thread alone lets clients in.
+    pub fn admit(&self) -> Option<Admitted> {
+        if self.open() >= self.max {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        self.open.set(self.open.get() + 1);
-        self.accepted.set(self.accepted.get() + 1);
-        Some(self.next_id.replace(self.next_id.get() + 1))
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        let shard = self.least_busy();
+        self.open[shard].fetch_add(1, Ordering::Relaxed);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Some(Admitted { id, shard })
     }
 
-    /// Keeps a Redis client's connection in the list.
-    pub fn add(&self, id: u64, address: String, mailbox: Rc<Mailbox>) {
-        self.redis.borrow_mut().insert(id, Client { address, mailbox });
+    /// The shard with the fewest connections. The first, which runs the core, serves clients only if it is alone.
+    fn least_busy(&self) -> usize {
+        let first = usize::from(self.open.len() > 1);
+        (first..self.open.len())
+            .min_by_key(|&shard| self.open[shard].load(Ordering::Relaxed))
+            .unwrap_or(0)
     }
 
     /// A connection ended.
-    pub fn remove(&self, id: u64) {
-        self.open.set(self.open.get() - 1);
-        self.redis.borrow_mut().remove(&id);
+    pub fn remove(&self, Admitted { id, shard }: Admitted) {
+        self.open[shard].fetch_sub(1, Ordering::Relaxed);
+        self.names().remove(&id);
+    }
+
+    /// Keeps a Redis client in the list.
+    pub fn add_redis(&self, id: u64, address: String) {
+        self.names().insert(id, address);
     }
 
     /// The Redis clients: number and address.
     pub fn redis(&self) -> Vec<(u64, String)> {
-        let redis = self.redis.borrow();
-        redis.iter().map(|(&id, client)| (id, client.address.clone())).collect()
+        self.names()
+            .iter()
+            .map(|(&id, address)| (id, address.clone()))
+            .collect()
     }
 
     /// Open connections.
     pub fn open(&self) -> usize {
-        self.open.get()
+        self.open_by_shard().sum()
+    }
+
+    /// Open connections of each shard.
+    pub fn open_by_shard(&self) -> impl Iterator<Item = usize> + '_ {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed))
     }
 
     /// Connections accepted and refused so far.
     pub fn counts(&self) -> (u64, u64) {
-        (self.accepted.get(), self.refused.get())
+        (
+            self.accepted.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 
-    /// Ends the Redis connections that said nothing since `since`.
-    pub fn close_silent(&self, since: Time) {
-        for client in self.redis.borrow().values() {
-            if client.mailbox.heard_at() < since {
-                client.mailbox.close();
-            }
-        }
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, String>> {
+        self.redis.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_spread_and_bounded() {
+        let clients = Clients::new(4, 3);
+        let admitted: Vec<Admitted> = std::iter::from_fn(|| clients.admit()).collect();
+        assert_eq!(clients.open_by_shard().collect::<Vec<_>>(), [0, 2, 2]);
+        assert_eq!(clients.counts(), (4, 1));
+        // Whoever leaves makes room on the same shard.
+        clients.remove(admitted[1]);
+        let next = clients.admit().expect("there is room for one");
+        assert_eq!(next.shard, admitted[1].shard);
+        assert!(
+            admitted.iter().all(|other| other.id != next.id),
+            "no number is used twice"
+        );
     }
 
-    /// Ends all Redis connections.
-    pub fn close_all(&self) {
-        for client in self.redis.borrow().values() {
-            client.mailbox.close();
-        }
+    #[test]
+    fn a_single_shard_serves_all() {
+        let clients = Clients::new(2, 1);
+        assert_eq!(clients.admit().map(|admitted| admitted.shard), Some(0));
     }
 }

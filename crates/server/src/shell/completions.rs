@@ -3,40 +3,27 @@
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
 use torc_core::id::Token;
 use torc_core::storage::{StoreHealth, StoreReply};
 
 use super::Shell;
-
-#[derive(Debug, Default)]
-struct Arrived {
-    replies: Vec<(Token, StoreReply)>,
-    health: Option<StoreHealth>,
-}
+use super::handover::Handover;
 
 /// The queue between the store's threads and the node's.
 #[derive(Debug, Default)]
 pub struct Completions {
-    arrived: Mutex<Arrived>,
-    wake: Notify,
+    replies: Handover<(Token, StoreReply)>,
+    health: Mutex<Option<StoreHealth>>,
 }
 
 impl torc_store::Completions for Completions {
     fn stored(&self, batch: &mut Vec<(Token, StoreReply)>) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        if arrived.replies.is_empty() {
-            std::mem::swap(&mut arrived.replies, batch);
-        } else {
-            arrived.replies.append(batch);
-        }
-        drop(arrived);
-        self.wake.notify_one();
+        self.replies.leave(batch);
     }
 
     fn health(&self, health: StoreHealth) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).health = Some(health);
-        self.wake.notify_one();
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
+        self.replies.wake();
     }
 }
 
@@ -45,12 +32,8 @@ impl Completions {
     pub async fn deliver(self: Arc<Self>, shell: Rc<Shell>) {
         let mut replies = Vec::new();
         loop {
-            self.wake.notified().await;
-            let health = {
-                let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::swap(&mut arrived.replies, &mut replies);
-                arrived.health.take()
-            };
+            self.replies.take(&mut replies).await;
+            let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).take();
             let mut engine = shell.engine.borrow_mut();
             engine.begin_turn();
             if let Some(health) = health {

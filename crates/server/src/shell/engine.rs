@@ -1,4 +1,4 @@
-//! Drives the core: hands it inputs and does what it asks. Everything here runs on the node's one thread.
+//! Drives the core: hands it inputs and does what it asks. Everything here runs on the node's thread, that of its first shard.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use torc_core::admission::AdmissionLimits;
 use torc_core::background::{PaceChange, Work};
 use torc_core::command::{Command, Options, PutAction, Request};
 use torc_core::effect::{Effect, Input, Notice, Outbox};
-use torc_core::id::{BucketId, NodeId, OpId, Token};
+use torc_core::id::{BucketId, NodeId, OpId, RequestId, Token};
 use torc_core::message::{Envelope, ForwardReply, Message};
 use torc_core::node::Node;
 use torc_core::outcome::{Cause, Certainty, Failure, Outcome};
@@ -22,7 +22,7 @@ use super::hot_keys::HotKeys;
 use super::links::{Links, Postponed, Resumed};
 use super::measures::{Measures, Operation};
 use super::notices;
-use super::waiters::{Waiter, Waiters, Waiting};
+use super::waiters::{Slots, Waiter, Waiting};
 
 /// How long a client should wait before it tries again when too many bytes are in flight, in milliseconds.
 const RETRY_AFTER_MS: u32 = 100;
@@ -41,7 +41,7 @@ pub struct Engine {
     answered_at_once: VecDeque<(Token, StoreReply)>,
     /// Messages that found too long a queue, for whoever waits for them.
     unsent: VecDeque<Input>,
-    waiters: Waiters,
+    waiters: Slots<Waiting>,
     clock: Clock,
     now: Now,
     bytes_in_flight: usize,
@@ -65,7 +65,7 @@ impl Engine {
             out,
             answered_at_once: VecDeque::new(),
             unsent: VecDeque::new(),
-            waiters: Waiters::default(),
+            waiters: Slots::default(),
             clock,
             now: clock.now(),
             bytes_in_flight: 0,
@@ -115,6 +115,14 @@ impl Engine {
         true
     }
 
+    /// A client of another thread asks, which could not look for itself what is in memory.
+    pub fn answer_or_request(&mut self, command: Command, waiter: Waiter) {
+        match self.answer_now(&command) {
+            Some(outcome) => waiter.answer(outcome),
+            None => self.request(command, waiter),
+        }
+    }
+
     /// A client asks; the answer goes to `waiter`, perhaps before this returns.
     pub fn request(&mut self, command: Command, waiter: Waiter) {
         let operation = Operation::of(&command);
@@ -143,6 +151,7 @@ impl Engine {
             bytes,
             client_id,
         });
+        let id = RequestId(u64::from(id));
         let request = Request { id, command };
         self.node.request(self.now, request, &mut self.store, &mut self.out);
         self.stepped();
@@ -342,8 +351,8 @@ impl Engine {
         }
     }
 
-    fn reply(&mut self, request: torc_core::id::RequestId, outcome: Outcome) {
-        let Some(waiting) = self.waiters.take(request) else {
+    fn reply(&mut self, request: RequestId, outcome: Outcome) {
+        let Some(waiting) = self.waiters.take(request.0 as u32) else {
             tracing::error!(request = request.0, "the core answered a request that nobody waits for");
             return;
         };

@@ -25,7 +25,7 @@ pub struct Histogram {
 enum Series {
     Counter(Vec<(Labels, u64)>),
     /// A counter of something that is no whole number.
-    CounterOf(f64),
+    CounterOf(Vec<(Labels, f64)>),
     Gauge(Vec<(Labels, f64)>),
     Histogram(Vec<(Labels, Histogram)>),
 }
@@ -57,7 +57,12 @@ impl Exposition {
 
     /// A counter without labels whose unit has parts, such as seconds.
     pub fn counter_of(&mut self, name: &'static str, help: &'static str, value: f64) {
-        let series = Series::CounterOf(value);
+        self.counters_of(name, help, vec![(Vec::new(), value)]);
+    }
+
+    /// The same for each of some labels.
+    pub fn counters_of(&mut self, name: &'static str, help: &'static str, series: Vec<(Labels, f64)>) {
+        let series = Series::CounterOf(series);
         self.families.push(Family { name, help, series });
     }
 
@@ -104,8 +109,7 @@ impl Family {
                     line(text, format_args!("{name}{} {value}", braces(labels, None)));
                 }
             }
-            Series::CounterOf(value) => line(text, format_args!("{name} {value}")),
-            Series::Gauge(series) => {
+            Series::CounterOf(series) | Series::Gauge(series) => {
                 for (labels, value) in series {
                     line(text, format_args!("{name}{} {value}", braces(labels, None)));
                 }

@@ -18,7 +18,7 @@ use super::links::LinkFaults;
 pub fn set(shell: &Shell, faults: FaultSet) -> Result<(), Problem> {
     let is_peer = |name: &str| {
         let node = NodeId::of_name(name);
-        node != shell.id && shell.ring.member(node).is_some()
+        node != shell.common.id && shell.common.ring.member(node).is_some()
     };
     faults.check_names(is_peer)?;
     let [least, most] = faults.delay_ms;
@@ -29,7 +29,7 @@ pub fn set(shell: &Shell, faults: FaultSet) -> Result<(), Problem> {
         delay_ms: (most > 0).then_some((u64::from(least), u64::from(most))),
     };
     let mut engine = shell.engine.borrow_mut();
-    let usual = shell.config.admission();
+    let usual = shell.common.config.admission();
     engine.set_admission(AdmissionLimits {
         running_max: faults.running_max.map_or(usual.running_max, |most| most as usize),
         ..usual

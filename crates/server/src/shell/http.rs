@@ -11,13 +11,13 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use torc_core::outcome::{Cause, Certainty, Failure, Outcome};
 use torc_frontends::http::{self as frontend, Code, HttpReply, Planned, Problem, Route};
 
-use super::Shell;
-use super::answers;
+use super::common::Stage;
+use super::shards::Shard;
 use super::waiters::Waiter;
 
 /// The most time that a client may take to send the head of a request.
@@ -27,37 +27,11 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// The most time that a client may go on sending a body that is refused.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Accepts HTTP clients.
-pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a client; open files may be at their limit (ulimit -n)");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let shell = Rc::clone(&shell);
-        tokio::task::spawn_local(async move {
-            match shell.clients.admit() {
-                Some(id) => {
-                    serve(&shell, stream).await;
-                    shell.clients.remove(id);
-                }
-                None => turn_away(stream).await,
-            }
-        });
-    }
-}
-
-async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+/// Serves an HTTP client until its connection ends.
+pub async fn serve(shard: &Rc<Shard>, stream: TcpStream) {
     let service = service_fn(|request| {
-        let shell = Rc::clone(shell);
-        async move { Ok::<_, Infallible>(answer(&shell, request).await) }
+        let shard = Rc::clone(shard);
+        async move { Ok::<_, Infallible>(answer(&shard, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -67,7 +41,7 @@ async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = shell.stopping() => {
+        () = shard.common.reached(Stage::Draining) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -77,7 +51,8 @@ async fn serve(shell: &Rc<Shell>, stream: TcpStream) {
     }
 }
 
-async fn turn_away(mut stream: TcpStream) {
+/// Tells a client that there are too many.
+pub async fn turn_away(mut stream: TcpStream) {
     use tokio::io::AsyncWriteExt;
     let text = "the node has as many connections as it takes (limits.connections_max); try again, or at another node";
     let busy = Problem {
@@ -100,15 +75,15 @@ async fn turn_away(mut stream: TcpStream) {
     drop(stream.write_all(&answer).await);
 }
 
-async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(shard: &Shard, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let limit = frontend::limits_of(&head.method, target, &shell.catalog);
+    let limit = frontend::limits_of(&head.method, target, shard.catalog());
     let length = body.size_hint().exact();
     let reply = match read(body, limit).await {
-        Ok(body) => reply(shell, &head, target, body).await,
+        Ok(body) => reply(shard, &head, target, body).await,
         Err(Unread::TooLarge(rest, is_begun)) => {
-            let reply = frontend::too_large(&head.method, target, &shell.catalog, length);
+            let reply = frontend::too_large(&head.method, target, shard.catalog(), length);
             let mut response = respond(reply);
             response
                 .headers_mut()
@@ -125,22 +100,18 @@ async fn answer(shell: &Rc<Shell>, request: Request<Incoming>) -> Response<Full<
     respond(reply)
 }
 
-async fn reply(shell: &Rc<Shell>, head: &http::request::Parts, target: &str, body: Bytes) -> HttpReply {
-    let now = {
-        let mut engine = shell.engine.borrow_mut();
-        engine.begin_turn();
-        engine.now()
-    };
-    match frontend::route(&head.method, target, &head.headers, body, &shell.catalog, now.wall) {
+async fn reply(shard: &Shard, head: &http::request::Parts, target: &str, body: Bytes) -> HttpReply {
+    let now = shard.begin_turn();
+    match frontend::route(&head.method, target, &head.headers, body, shard.catalog(), now.wall) {
         Route::Answer(reply) => reply,
-        Route::Node(request) => answers::answer(shell, request, &head.method),
+        Route::Node(request) => shard.document(request, &head.method).await,
         Route::Command(Planned { command, rendering }) => {
             let (sender, receiver) = oneshot::channel();
-            shell.engine.borrow_mut().request(command, Waiter::Task(sender));
+            shard.request(command, Waiter::Task(sender));
             match receiver.await {
-                Ok(outcome) => rendering.reply(outcome, &*shell.ring),
+                Ok(outcome) => rendering.reply(outcome, &*shard.common.ring),
                 // The node is stopping and will not answer; whether it was done is unknown.
-                Err(_) => rendering.reply(interrupted(), &*shell.ring),
+                Err(_) => rendering.reply(interrupted(), &*shard.common.ring),
             }
         }
     }

@@ -1,14 +1,17 @@
-//! The shell of a node: one thread that owns the sockets and drives the core, beside the store's own threads. It decodes
-//! whatever has arrived, steps the core for each input, and writes all answers of a turn with one call.
+//! The shell of a node. Its thread owns the peers' sockets and drives the core, beside the store's own threads; clients are
+//! served by the same thread, or by shards with threads of their own. Whoever has a socket decodes whatever has arrived and
+//! writes all answers of a turn with one call; the core is stepped for each input.
 
 mod answers;
 mod clients;
 mod clock;
+mod common;
 mod completions;
 mod engine;
 mod exposition;
 mod facts;
 mod faults;
+mod handover;
 mod hot_keys;
 mod http;
 mod links;
@@ -17,63 +20,62 @@ mod metrics;
 mod notices;
 mod peers;
 mod resp;
+mod shards;
 mod stop;
 mod waiters;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalRuntime;
-use tokio::sync::watch;
 use torc_core::bucket::Catalog;
 use torc_core::effect::Outbox;
 use torc_core::id::NodeId;
 use torc_core::node::{Node, NodeConfig};
-use torc_core::random::Random;
 use torc_core::ring::Ring;
 use torc_frontends::http::FaultSet;
 use torc_store::{Opened, Store, StoreOptions};
 
 use crate::config::{Config, HTTP_PORT, PEER_PORT, RESP_PORT};
 use crate::serve::Rebuild;
-use clients::Clients;
 use clock::Clock;
+use common::Common;
 use completions::Completions;
 use engine::{Engine, Settings};
 use links::Links;
+use shards::{Protocol, Shards};
 
 /// How often the store's size is measured for the other nodes.
 const STORE_MEASURED_EVERY: Duration = Duration::from_secs(10);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
-/// Everything that the tasks of a node share.
+/// Everything that the tasks of the node's thread share.
 struct Shell {
-    id: NodeId,
-    config: Config,
-    ring: Arc<Ring>,
-    catalog: Arc<Catalog>,
+    common: Arc<Common>,
     engine: RefCell<Engine>,
-    clients: Clients,
-    random: RefCell<Random>,
     faults: RefCell<FaultSet>,
-    started: Instant,
-    stopping: watch::Sender<bool>,
-    is_draining: Cell<bool>,
 }
 
 impl Shell {
-    /// Waits until the node begins to stop.
-    async fn stopping(&self) {
-        let mut stopping = self.stopping.subscribe();
-        // The sender lives as long as the shell.
-        drop(stopping.wait_for(|&stopping| stopping).await);
+    /// Tells all threads what clients may ask of any of them.
+    fn publish(&self) {
+        let engine = self.engine.borrow();
+        let requests = engine.node().stats().requests;
+        self.common.requests.store(requests, Ordering::Relaxed);
+    }
+
+    /// The same of the store, whose size takes a look at the disk.
+    fn publish_store(&self) {
+        let bytes = self.engine.borrow().store().stats().disk_bytes;
+        self.common.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -127,24 +129,17 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
         slow_ms: config.slow_ms,
     };
     let shell = Rc::new(Shell {
-        id,
-        ring,
-        catalog,
+        common: Arc::new(Common::new(config, ring, catalog, clock)),
         engine: RefCell::new(Engine::new(node, store, links, clock, out, settings)),
-        clients: Clients::new(config.limits.connections_max),
-        random: RefCell::new(Random::new(seed ^ 2)),
         faults: RefCell::default(),
-        started: Instant::now(),
-        stopping: watch::Sender::new(false),
-        is_draining: Cell::new(false),
-        config,
     });
+    let config = &shell.common.config;
+    let shards = Rc::new(Shards::start(&shell, seed ^ 2)?);
     tokio::task::spawn_local(completions.deliver(Rc::clone(&shell)));
     tokio::task::spawn_local(keep_time(Rc::clone(&shell)));
     tokio::task::spawn_local(measure_store(Rc::clone(&shell)));
-    tokio::task::spawn_local(close_silent(Rc::clone(&shell)));
     tokio::task::spawn_local(peers::accept(Rc::clone(&shell), peers));
-    for member in shell.config.all_members() {
+    for member in config.all_members() {
         let peer = NodeId::of_name(&member.name);
         if peer > id {
             let address = member.address(PEER_PORT);
@@ -152,12 +147,13 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
         }
     }
     let accepting = [
-        tokio::task::spawn_local(http::accept(Rc::clone(&shell), http)),
-        tokio::task::spawn_local(resp::accept(Rc::clone(&shell), redis)),
+        tokio::task::spawn_local(Rc::clone(&shards).accept(http, Protocol::Http)),
+        tokio::task::spawn_local(Rc::clone(&shards).accept(redis, Protocol::Resp)),
     ];
     tracing::info!(
-        http = shell.config.address(HTTP_PORT),
-        redis = shell.config.address(RESP_PORT),
+        http = config.address(HTTP_PORT),
+        redis = config.address(RESP_PORT),
+        shards = config.shards,
         "the node serves"
     );
     let (reason, time_max) = stop.asked().await;
@@ -165,8 +161,8 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
     for task in accepting {
         task.abort();
     }
-    stop::drain(&shell, time_max).await;
-    Ok(stop::finish(&shell))
+    stop::drain(&shell, &shards, time_max).await;
+    Ok(stop::finish(&shell, &shards))
 }
 
 /// Gives the core its time.
@@ -191,27 +187,8 @@ async fn measure_store(shell: Rc<Shell>) {
             engine.begin_turn();
             engine.measure_store();
         }
+        shell.publish_store();
         tokio::time::sleep(STORE_MEASURED_EVERY).await;
-    }
-}
-
-/// Ends the connections of Redis clients that say nothing for too long.
-async fn close_silent(shell: Rc<Shell>) {
-    let idle_seconds_max = shell.config.limits.idle_seconds_max;
-    if idle_seconds_max == 0 {
-        return;
-    }
-    loop {
-        tokio::time::sleep(Duration::from_secs(idle_seconds_max.clamp(1, 30))).await;
-        let now = {
-            let mut engine = shell.engine.borrow_mut();
-            engine.begin_turn();
-            engine.now().time
-        };
-        let idle_us = idle_seconds_max.saturating_mul(1_000_000);
-        shell
-            .clients
-            .close_silent(torc_core::time::Time(now.0.saturating_sub(idle_us)));
     }
 }
 

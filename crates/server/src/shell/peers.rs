@@ -105,9 +105,9 @@ async fn welcome(shell: &Rc<Shell>, mut stream: TcpStream) -> anyhow::Result<()>
 fn hello(shell: &Shell) -> BytesMut {
     let engine = shell.engine.borrow();
     let hello = Hello {
-        cluster: shell.config.cluster.clone(),
-        node: shell.id.0,
-        name: shell.config.name.clone(),
+        cluster: shell.common.config.cluster.clone(),
+        node: shell.common.id.0,
+        name: shell.common.config.name.clone(),
         version: u32::from(VERSION),
         incarnation: engine.node().incarnation(),
     };
@@ -129,7 +129,7 @@ async fn read_hello(shell: &Shell, stream: &mut TcpStream, buffer: &mut BytesMut
             "the peer hung up during the handshake"
         );
     };
-    let ours = &shell.config.cluster;
+    let ours = &shell.common.config.cluster;
     anyhow::ensure!(
         hello.cluster == *ours,
         "node '{}' belongs to cluster '{}', this one to '{ours}'",
@@ -138,7 +138,7 @@ async fn read_hello(shell: &Shell, stream: &mut TcpStream, buffer: &mut BytesMut
     );
     let node = NodeId(hello.node);
     anyhow::ensure!(
-        node == NodeId::of_name(&hello.name) && node != shell.id && shell.ring.member(node).is_some(),
+        node == NodeId::of_name(&hello.name) && node != shell.common.id && shell.common.ring.member(node).is_some(),
         "node '{}' is no other member of this cluster: the member lists of the nodes differ",
         hello.name
     );

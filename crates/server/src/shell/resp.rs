@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use torc_core::bucket::Catalog;
 use torc_core::command::{Command, Options};
 use torc_core::id::BucketId;
@@ -18,9 +19,8 @@ use torc_core::outcome::Outcome;
 use torc_core::time::{Time, Wall};
 use torc_frontends::resp::{Connection, Host, ServerFacts, Ticket};
 
-use super::Shell;
+use super::shards::Shard;
 use super::waiters::Waiter;
-use crate::config::RESP_PORT;
 
 /// The room for one read: doubled while reads fill it, halved while they need little of it.
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -70,49 +70,30 @@ impl Mailbox {
     }
 }
 
-/// Accepts Redis clients.
-pub async fn accept(shell: Rc<Shell>, listener: TcpListener) {
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a client; open files may be at their limit (ulimit -n)");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Some(id) = shell.clients.admit() else {
-            tokio::task::spawn_local(turn_away(stream));
-            continue;
-        };
-        let mailbox = Rc::new(Mailbox::default());
-        mailbox.heard_at.set(shell.engine.borrow().now().time);
-        shell.clients.add(id, address.to_string(), Rc::clone(&mailbox));
-        let shell = Rc::clone(&shell);
-        tokio::task::spawn_local(async move {
-            let mut talk = Talk {
-                connection: Connection::new(id, address.to_string()),
-                stream,
-                input: BytesMut::new(),
-                read_bytes: READ_BYTES_MIN,
-                is_stalled: false,
-                mailbox,
-                shell,
-            };
-            if let Err(error) = talk.stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-            match std::future::poll_fn(|context| talk.poll(context)).await {
-                Ok(()) if talk.connection.is_closing() => talk.linger().await,
-                Ok(()) => {}
-                Err(error) => tracing::debug!(client = id, %address, %error, "a client's connection ended"),
-            }
-            talk.shell.clients.remove(id);
-        });
+/// Serves a Redis client until its connection ends.
+pub async fn serve(shard: &Rc<Shard>, stream: TcpStream, address: SocketAddr, id: u64) {
+    let mailbox = Rc::new(Mailbox::default());
+    mailbox.heard_at.set(shard.now().time);
+    shard.add_redis(id, address.to_string(), Rc::clone(&mailbox));
+    let mut talk = Talk {
+        connection: Connection::new(id, address.to_string()),
+        stream,
+        input: BytesMut::new(),
+        read_bytes: READ_BYTES_MIN,
+        is_stalled: false,
+        mailbox,
+        shard: Rc::clone(shard),
+    };
+    match std::future::poll_fn(|context| talk.poll(context)).await {
+        Ok(()) if talk.connection.is_closing() => talk.linger().await,
+        Ok(()) => {}
+        Err(error) => tracing::debug!(client = id, %address, %error, "a client's connection ended"),
     }
+    shard.remove_redis(id);
 }
 
-async fn turn_away(mut stream: TcpStream) {
+/// Tells a client that there are too many.
+pub async fn turn_away(mut stream: TcpStream) {
     let answer = b"-ERR max number of clients reached (limits.connections_max)\r\n";
     drop(stream.write_all(answer).await);
 }
@@ -125,7 +106,7 @@ struct Talk {
     /// The connection left bytes in `input` because too much of it was in flight.
     is_stalled: bool,
     mailbox: Rc<Mailbox>,
-    shell: Rc<Shell>,
+    shard: Rc<Shard>,
 }
 
 impl Talk {
@@ -134,7 +115,7 @@ impl Talk {
         for _ in 0..ROUNDS_MAX {
             self.take_outcomes();
             if self.write(context)?.is_pending() {
-                let limit = self.shell.config.limits.output_bytes_max.0 as usize;
+                let limit = self.shard.common.config.limits.output_bytes_max.0 as usize;
                 if self.connection.output().len() > limit {
                     let words = format!("more than {limit} bytes of unread answers (limits.output_bytes_max)");
                     return Poll::Ready(Err(std::io::Error::other(words)));
@@ -144,7 +125,7 @@ impl Talk {
             if self.connection.is_closing() || self.mailbox.must_close.get() {
                 return Poll::Ready(Ok(()));
             }
-            if !self.connection.wants_input() || self.shell.is_draining.get() {
+            if !self.connection.wants_input() || self.shard.common.is_draining() {
                 return self.wait(context);
             }
             // Answers that had piled up are written: what was left of the input comes before what is read next.
@@ -191,7 +172,7 @@ impl Talk {
                 return;
             }
             let mut host = TalkHost {
-                shell: &self.shell,
+                shard: &self.shard,
                 mailbox: &self.mailbox,
             };
             for (ticket, outcome) in outcomes {
@@ -228,12 +209,7 @@ impl Talk {
             self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
         }
         if count > 0 {
-            let now = {
-                let mut engine = self.shell.engine.borrow_mut();
-                engine.begin_turn();
-                engine.now().time
-            };
-            self.mailbox.heard_at.set(now);
+            self.mailbox.heard_at.set(self.shard.begin_turn().time);
             self.receive();
         }
         Ok(Poll::Ready(count))
@@ -241,7 +217,7 @@ impl Talk {
 
     fn receive(&mut self) {
         let mut host = TalkHost {
-            shell: &self.shell,
+            shard: &self.shard,
             mailbox: &self.mailbox,
         };
         self.connection.receive(&mut self.input, &mut host);
@@ -250,18 +226,18 @@ impl Talk {
 }
 
 struct TalkHost<'a> {
-    shell: &'a Rc<Shell>,
+    shard: &'a Shard,
     mailbox: &'a Rc<Mailbox>,
 }
 
 impl Host for TalkHost<'_> {
     fn submit(&mut self, ticket: Ticket, command: Command) {
         let waiter = Waiter::Resp(Rc::clone(self.mailbox), ticket);
-        self.shell.engine.borrow_mut().request(command, waiter);
+        self.shard.request(command, waiter);
     }
 
     fn answer_now(&mut self, command: &Command) -> Option<Outcome> {
-        self.shell.engine.borrow_mut().answer_now(command)
+        self.shard.answer_now(command)
     }
 
     fn show_now(
@@ -271,39 +247,22 @@ impl Host for TalkHost<'_> {
         options: &Options,
         show: &mut dyn FnMut(Option<&Bytes>),
     ) -> bool {
-        self.shell.engine.borrow_mut().show_now(bucket, key, options, show)
+        self.shard.show_now(bucket, key, options, show)
     }
 
     fn catalog(&self) -> &Arc<Catalog> {
-        &self.shell.catalog
+        self.shard.catalog()
     }
 
     fn now(&self) -> Wall {
-        self.shell.engine.borrow().now().wall
+        self.shard.now().wall
     }
 
     fn facts(&self) -> ServerFacts {
-        facts(self.shell)
+        self.shard.facts()
     }
 
     fn random(&mut self) -> u64 {
-        self.shell.random.borrow_mut().next_u64()
-    }
-}
-
-fn facts(shell: &Shell) -> ServerFacts {
-    let engine = shell.engine.borrow();
-    ServerFacts {
-        version: env!("CARGO_PKG_VERSION").into(),
-        node: shell.config.name.clone(),
-        process_id: std::process::id(),
-        port: shell.config.base_port + RESP_PORT,
-        uptime_seconds: shell.started.elapsed().as_secs(),
-        used_memory_bytes: super::facts::resident_bytes(),
-        memory_bytes_max: shell.config.memory_max.0,
-        requests: engine.node().stats().requests,
-        connections: shell.clients.counts().0,
-        clients: shell.clients.redis(),
-        disk_bytes: engine.store().stats().disk_bytes,
+        self.shard.random()
     }
 }

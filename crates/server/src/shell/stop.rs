@@ -9,6 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::Shell;
+use super::common::Stage;
+use super::shards::Shards;
 
 /// How long requests in flight may take to finish.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -63,16 +65,21 @@ impl Stop {
 
 /// Lets the requests in flight finish, then closes all connections. Nothing more is read from clients meanwhile, or those that
 /// ask on and on would keep the node from ending.
-pub async fn drain(shell: &Rc<Shell>, time_max: Duration) {
-    shell.is_draining.set(true);
+pub async fn drain(shell: &Rc<Shell>, shards: &Shards, time_max: Duration) {
+    let common = &shell.common;
     // Connections over HTTP end with the request at hand.
-    shell.stopping.send_replace(true);
+    common.enter(Stage::Draining);
     let started = Instant::now();
-    while shell.engine.borrow().requests_in_flight() > 0 && started.elapsed() < time_max {
+    let asked = || {
+        // In this order: what a shard asks is counted by it until the answer is back.
+        let is_reading = !shards.have_stopped_reading();
+        is_reading || shards.in_flight() > 0 || shell.engine.borrow().requests_in_flight() > 0
+    };
+    while asked() && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
-    shell.clients.close_all();
-    while shell.clients.open() > 0 && started.elapsed() < time_max {
+    common.enter(Stage::Closing);
+    while common.clients.open() > 0 && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
     shell.engine.borrow_mut().links.close();
@@ -81,8 +88,10 @@ pub async fn drain(shell: &Rc<Shell>, time_max: Duration) {
     }
 }
 
-/// Ends the core and closes the store.
-pub fn finish(shell: &Rc<Shell>) -> ExitCode {
+/// Ends the core and the shards, and closes the store.
+pub fn finish(shell: &Rc<Shell>, shards: &Shards) -> ExitCode {
+    shell.common.enter(Stage::Over);
+    shards.join();
     // Nothing steps the core from here on: this thread runs nothing else.
     match shell.engine.borrow_mut().stop() {
         Ok(Some(_)) => {

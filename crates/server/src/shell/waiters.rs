@@ -3,21 +3,24 @@
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
-use torc_core::id::{ClientRequestId, RequestId};
+use torc_core::id::ClientRequestId;
 use torc_core::outcome::Outcome;
 use torc_core::time::Time;
 use torc_frontends::resp::Ticket;
 
 use super::measures::Operation;
 use super::resp::Mailbox;
+use super::shards::Returns;
 
 /// Where an outcome goes.
 #[derive(Debug)]
 pub enum Waiter {
-    /// To a connection of the Redis protocol.
+    /// To a connection of the Redis protocol on this thread.
     Resp(Rc<Mailbox>, Ticket),
-    /// To a task that may have gone.
+    /// To a task on this thread that may have gone.
     Task(oneshot::Sender<Outcome>),
+    /// To whoever waits in a slot of another shard.
+    Shard(Rc<Returns>, u32),
 }
 
 impl Waiter {
@@ -27,6 +30,7 @@ impl Waiter {
             Self::Resp(mailbox, ticket) => mailbox.put(ticket, outcome),
             // The client hung up: nobody is left to tell.
             Self::Task(sender) => drop(sender.send(outcome)),
+            Self::Shard(returns, slot) => returns.put(slot, outcome),
         }
     }
 }
@@ -46,32 +50,41 @@ pub struct Waiting {
     pub client_id: Option<ClientRequestId>,
 }
 
-/// All requests in flight, by number.
-#[derive(Debug, Default)]
-pub struct Waiters {
-    slots: Vec<Option<Waiting>>,
+/// Those who wait, by number. Numbers are used again.
+#[derive(Debug)]
+pub struct Slots<T> {
+    slots: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
-impl Waiters {
-    /// Numbers a request.
-    pub fn insert(&mut self, waiting: Waiting) -> RequestId {
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Slots<T> {
+    /// Numbers somebody who waits.
+    pub fn insert(&mut self, waiting: T) -> u32 {
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(waiting);
-                RequestId(u64::from(slot))
+                slot
             }
             None => {
                 self.slots.push(Some(waiting));
-                RequestId(self.slots.len() as u64 - 1)
+                self.slots.len() as u32 - 1
             }
         }
     }
 
-    /// The request, which is answered now. The core answers each once.
-    pub fn take(&mut self, id: RequestId) -> Option<Waiting> {
-        let waiting = self.slots.get_mut(id.0 as usize)?.take()?;
-        self.free.push(id.0 as u32);
+    /// Whoever waits there, and is answered now: each is answered once.
+    pub fn take(&mut self, slot: u32) -> Option<T> {
+        let waiting = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
         Some(waiting)
     }
 

@@ -61,6 +61,10 @@ fn with_two_of_three_homes_dead_writes_go_on_and_reach_them_when_they_return() {
     let got = cluster[asked].get(&format!("{KEY}?r=2"));
     assert!(matches!(got.status, 200 | 300), "{}", got.text());
     assert_eq!(got.header("torc-sloppy"), Some("true"));
+    // Two of three had answered, so the third may have nothing of it on disk yet: after this one all three have.
+    cluster[asked]
+        .ask("PUT", &format!("{KEY}?w=3"), &[], b"sugar")
+        .expect(204);
     let kept: u64 = others.iter().map(|&node| pending(&cluster, node)).sum();
     assert_eq!(kept, 2, "one record for each home that is away");
 

@@ -24,6 +24,7 @@ mod quorums;
 mod reaping;
 mod redis_clients;
 mod retries;
+mod shards;
 mod time_to_live;
 mod vector_clocks;
 mod wiped;

@@ -259,6 +259,7 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
     }
     let rebuilding = node.rebuilding().into_iter().map(|(bucket, share)| {
         let bucket = shell
+            .common
             .catalog
             .bucket(bucket)
             .map_or_else(String::new, |bucket| bucket.name.to_string());
@@ -346,11 +347,19 @@ fn core(shell: &Shell, exposition: &mut Exposition) {
 }
 
 fn clients(shell: &Shell, exposition: &mut Exposition) {
-    let (accepted, refused) = shell.clients.counts();
+    let (accepted, refused) = shell.common.clients.counts();
     exposition.gauge(
         "torc_client_connections",
         "Open client connections",
-        shell.clients.open() as f64,
+        shell.common.clients.open() as f64,
+    );
+    let by_shard = shell.common.clients.open_by_shard().enumerate();
+    exposition.gauges(
+        "torc_shard_client_connections",
+        "Open client connections of each shard; the first, which runs the core, has some only if it is alone",
+        by_shard
+            .map(|(shard, open)| (vec![("shard", shard.to_string())], open as f64))
+            .collect(),
     );
     exposition.counter(
         "torc_client_connections_accepted",
@@ -368,7 +377,7 @@ fn process(shell: &Shell, exposition: &mut Exposition) {
     exposition.gauge(
         "torc_uptime_seconds",
         "Since this process began to serve",
-        shell.started.elapsed().as_secs_f64(),
+        shell.common.started.elapsed().as_secs_f64(),
     );
     exposition.gauge(
         "torc_resident_memory_bytes",
@@ -379,6 +388,14 @@ fn process(shell: &Shell, exposition: &mut Exposition) {
         "torc_cpu_seconds",
         "CPU time of this process, user and system",
         super::facts::cpu_seconds(),
+    );
+    exposition.counters_of(
+        "torc_thread_cpu_seconds",
+        "CPU time of this process by thread: the node's, which runs the core, its shards', the store's",
+        super::facts::thread_cpu_seconds()
+            .into_iter()
+            .map(|(thread, seconds)| (vec![("thread", thread)], seconds))
+            .collect(),
     );
     let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     exposition.gauges("torc_build_info", "The version that runs", vec![(labels, 1.0)]);

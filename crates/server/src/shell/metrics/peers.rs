@@ -88,7 +88,7 @@ pub(super) fn overload(shell: &Shell, exposition: &mut Exposition) {
         f64::from(u8::from(admission.is_pressed)),
     );
     let of = |value: fn(&CircuitView) -> f64| {
-        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
+        let labelled = |(peer, view)| (vec![("peer", name(&shell.common.ring, peer))], value(&view));
         node.circuits().map(labelled).collect::<Vec<_>>()
     };
     exposition.gauges(
@@ -117,7 +117,7 @@ pub(super) fn overload(shell: &Shell, exposition: &mut Exposition) {
         of(|view| view.p95_us as f64 / 1e6),
     );
     let counts = |value: fn(&CircuitView) -> u64| {
-        let labelled = |(peer, view)| (vec![("peer", name(&shell.ring, peer))], value(&view));
+        let labelled = |(peer, view)| (vec![("peer", name(&shell.common.ring, peer))], value(&view));
         node.circuits().map(labelled).collect::<Vec<_>>()
     };
     exposition.counters(
@@ -140,7 +140,7 @@ pub(super) fn peers(shell: &Shell, exposition: &mut Exposition) {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut refused, mut postponed) = (Vec::new(), Vec::new());
     for (peer, is_up, stats, queued_bytes) in engine.links.stats() {
-        let labels: Labels = vec![("peer", name(&shell.ring, peer))];
+        let labels: Labels = vec![("peer", name(&shell.common.ring, peer))];
         up.push((labels.clone(), f64::from(u8::from(is_up))));
         queued.push((labels.clone(), queued_bytes as f64));
         connections.push((labels.clone(), stats.connections));
@@ -154,6 +154,7 @@ pub(super) fn peers(shell: &Shell, exposition: &mut Exposition) {
     let node = engine.node();
     let members = Liveness::ALL.into_iter().map(|state| {
         let count = shell
+            .common
             .ring
             .members()
             .iter()

@@ -79,9 +79,15 @@ impl Cluster {
         } else {
             "memory_max = \"96MiB\""
         };
-        for node in &self.nodes {
+        for (at, node) in self.nodes.iter().enumerate() {
+            // Nodes of one, two and three threads: nothing that others see depends on their number.
+            let shards = if top.contains("shards") {
+                String::new()
+            } else {
+                format!("shards = {}", at % 3 + 1)
+            };
             let text = format!(
-                "name = \"{}\"\ndir = \"{}\"\nbase_port = {}\nallow_faults = true\n{memory}\n{top}\n{tables}\n{members}",
+                "name = \"{}\"\ndir = \"{}\"\nbase_port = {}\nallow_faults = true\n{shards}\n{memory}\n{top}\n{tables}\n{members}",
                 node.name,
                 node.dir.display(),
                 node.base_port
