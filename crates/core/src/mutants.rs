@@ -12,6 +12,8 @@ pub enum Mutant {
     QuorumOfOne,
     /// Operation ids start at the same number at every boot.
     OperationIdsRestart,
+    /// A local quorum is formed wherever the home stands that signs.
+    LocalQuorumElsewhere,
     /// A repeated acknowledgement counts again.
     DuplicateAcksCount,
     /// A node whose disk was lost signs with its old life.
@@ -84,11 +86,12 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, for the runner.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::MergeDropsSiblings,
         Self::CoversOffByOne,
         Self::QuorumOfOne,
         Self::OperationIdsRestart,
+        Self::LocalQuorumElsewhere,
         Self::DuplicateAcksCount,
         Self::ActorReused,
         Self::AcknowledgeBeforeDurable,

@@ -57,6 +57,12 @@ impl QuorumSize {
         }
     }
 
+    /// True if it counts answers of the coordinator's data centre alone.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::LocalOne | Self::LocalQuorum)
+    }
+
     /// What this asks of these homes, seen from data centre `local`.
     ///
     /// # Errors

@@ -17,7 +17,8 @@ use crate::checkers::quorums::StrictRead;
 use crate::checkers::{
     Violation, acknowledged, bounds, clearing, durable_reads, expiry, outcomes, quorums, reading_first, request_ids,
 };
-use crate::history::{Fate, History, Key, KeyId, Put, PutId, answers_of};
+use crate::history::{Fate, History, Key, KeyId, Put, PutId};
+use crate::places;
 use crate::shown::{Shown, value_of};
 use crate::world::{Alarm, Event, World};
 
@@ -31,6 +32,8 @@ const CLEANING_US: u64 = 6_000_000;
 const BATCH_TIMEOUT_MS: u64 = 5_000;
 /// Of [`Clients::reading_chance`].
 const READING_STREAM: u64 = 14;
+/// Decides who counts by data centre.
+const PLACES_STREAM: u64 = 19;
 /// As good as for ever.
 const TTL_LONG_MS: u64 = 315_360_000_000;
 
@@ -80,6 +83,8 @@ pub struct Clients {
     chance: Chance,
     /// Decides who reads first: of its own, so that it moves nothing else.
     reading_chance: Chance,
+    /// Decides which quorums count by data centre, where there are several.
+    places_chance: Chance,
     until_us: u64,
 }
 
@@ -100,6 +105,7 @@ impl Clients {
             reads: history.keys.iter().map(|_| Vec::new()).collect(),
             chance,
             reading_chance: Chance::new(world.scenario.seed, READING_STREAM),
+            places_chance: Chance::new(world.scenario.seed, PLACES_STREAM),
             until_us,
         }
     }
@@ -178,7 +184,7 @@ impl Clients {
                 }
                 (Part::Put(id), Outcome::Written(written)) => {
                     history.end(*id, Fate::Acknowledged, Some(written.context.clone()), world);
-                    acknowledged::check(history, *id, world)?;
+                    acknowledged::check(history, *id, busy.host, world)?;
                     request_ids::check_answers(history, *id)?;
                     reading_first::check_answered(history, *id)?;
                     let put = &history.puts[*id];
@@ -318,11 +324,11 @@ impl Clients {
         } else if self.chance.percent(6) {
             let count = self.chance.between(2, 5);
             let (commands, parts) = (0..count)
-                .map(|_| self.draw(client, timeout_ms, history, world))
+                .map(|_| self.draw(client, host, timeout_ms, history, world))
                 .unzip();
             (Command::Batch(Batch { commands }), parts)
         } else {
-            let (command, part) = self.draw(client, timeout_ms, history, world);
+            let (command, part) = self.draw(client, host, timeout_ms, history, world);
             (command, vec![part])
         };
         let is_batch = matches!(command, Command::Batch(_));
@@ -344,13 +350,22 @@ impl Clients {
         self.wait(client, sent_us + timeout_ms * 1_000 + PATIENCE_US, world);
     }
 
-    fn draw(&mut self, client: usize, timeout_ms: u64, history: &mut History, world: &World) -> (Command, Part) {
+    fn draw(
+        &mut self,
+        client: usize,
+        host: usize,
+        timeout_ms: u64,
+        history: &mut History,
+        world: &World,
+    ) -> (Command, Part) {
         let key = self.chance.index(history.keys.len());
         let load = &world.scenario.load;
         let strict = self.chance.percent(load.strict);
         let own = self.chance.percent(load.own_quorums);
         let n = history.keys[key].n;
         let own = own.then(|| QuorumSize::Count(self.chance.between(1, u64::from(n)) as u8));
+        let own = self.draw_place(world.scenario.dcs).or(own);
+        let dcs = world.scenario.dcs;
         if self.chance.percent(4) {
             return self.draw_listing(key, timeout_ms, history);
         }
@@ -362,7 +377,9 @@ impl Clients {
                 timeout_ms: Some(timeout_ms as u32),
             };
             let target = history.keys[key].target.clone();
-            let r = answers_of(own.unwrap_or(history.keys[key].bucket.r), n);
+            let size = own.unwrap_or(history.keys[key].bucket.r);
+            let asks = places::asks(size, &history.keys[key].homes, host, dcs);
+            let r = asks.iter().map(|ask| ask.1).sum();
             return (Command::Get(Get { target, options }), Part::Get { key, r, strict });
         }
         let plan = world.scenario.reaping.as_ref();
@@ -390,7 +407,8 @@ impl Clients {
             }
         });
         let id = history.puts.len();
-        let w = answers_of(own.unwrap_or(history.keys[key].bucket.w), n);
+        let size = own.unwrap_or(history.keys[key].bucket.w);
+        let w = places::least(size, &history.keys[key].homes, dcs);
         let (sent, saw) = token.map_or((None, Vec::new()), |token| (Some(token.context), token.saw));
         history.begin(Put {
             is_delete,
@@ -400,6 +418,7 @@ impl Clients {
             request: has_id.then(|| format!("request-{id}")),
             ttl_ms,
             w,
+            size,
             strict,
             ..Put::new(key, world.now_us)
         });
@@ -407,6 +426,19 @@ impl Clients {
             put_command(id, self.put_options(id, timeout_ms, history), history),
             Part::Put(id),
         )
+    }
+
+    /// A quorum that counts by data centre, now and then where there are several.
+    fn draw_place(&mut self, dcs: usize) -> Option<QuorumSize> {
+        let is_drawn = dcs > 1 && self.places_chance.percent(50);
+        is_drawn.then(|| {
+            self.places_chance.pick(&[
+                QuorumSize::LocalQuorum,
+                QuorumSize::LocalQuorum,
+                QuorumSize::LocalOne,
+                QuorumSize::EachQuorum,
+            ])
+        })
     }
 
     /// Sort keys of a key, or a page of the bucket.
@@ -452,7 +484,7 @@ impl Clients {
         let put = &history.puts[id];
         Options {
             read: None,
-            write: Some(QuorumSize::Count(put.w)),
+            write: Some(put.size),
             strict: put.strict,
             timeout_ms: Some(timeout_ms as u32),
         }

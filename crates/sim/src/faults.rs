@@ -8,6 +8,7 @@ use torc_core::storage::StoreError;
 
 use crate::chance::Chance;
 use crate::history::History;
+use crate::places::dc_of;
 use crate::scenario::FaultKind;
 use crate::world::disk::SyncMode;
 use crate::world::image::Records;
@@ -16,6 +17,9 @@ use crate::world::{Alarm, Event, Happening, Loss, World};
 
 /// How much more seldom faults strike while clients rest.
 const REST_FACTOR: u64 = 100;
+
+/// Decides when a whole data centre is cut off.
+const PLACES_STREAM: u64 = 20;
 
 /// A fault that lasts.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ enum Ongoing {
 #[derive(Debug)]
 pub struct Faults {
     chance: Chance,
+    /// Decides when a whole data centre is cut off.
+    places_chance: Chance,
     ongoing: Vec<Option<Ongoing>>,
     until_us: u64,
 }
@@ -48,6 +54,7 @@ impl Faults {
             world.schedule(at, Event::Outside(Alarm::Fault));
         }
         Self {
+            places_chance: Chance::new(world.scenario.seed, PLACES_STREAM),
             chance,
             ongoing: Vec::new(),
             until_us,
@@ -216,12 +223,23 @@ impl Faults {
     fn cut(&mut self, host: usize, world: &mut World) {
         let way = self.chance.below(3);
         let mut ways = Vec::new();
-        for peer in self.peers(host, world) {
+        let mut pairs: Vec<(usize, usize)> = self.peers(host, world).into_iter().map(|peer| (host, peer)).collect();
+        let dcs = world.scenario.dcs;
+        if dcs > 1 && self.places_chance.percent(50) {
+            // All of its data centre from all others.
+            let is_near = |other: &usize| dc_of(*other, dcs) == dc_of(host, dcs);
+            let (near, far): (Vec<usize>, Vec<usize>) = (0..world.hosts.len()).partition(is_near);
+            pairs = near
+                .iter()
+                .flat_map(|&one| far.iter().map(move |&other| (one, other)))
+                .collect();
+        }
+        for (one, other) in pairs {
             if way != 1 {
-                ways.push((host, peer));
+                ways.push((one, other));
             }
             if way != 0 {
-                ways.push((peer, host));
+                ways.push((other, one));
             }
         }
         ways.iter().for_each(|&(from, to)| world.network.cut(from, to));

@@ -113,8 +113,10 @@ pub struct Put {
     pub request: Option<String>,
     /// Its time to live, in milliseconds.
     pub ttl_ms: Option<u64>,
-    /// Answers that it waits for.
+    /// Answers that it waits for, at least.
     pub w: u8,
+    /// By which name or number.
+    pub size: QuorumSize,
     /// Homes only.
     pub strict: bool,
     /// When its first attempt was sent.
@@ -159,6 +161,7 @@ impl Put {
             request: None,
             ttl_ms: None,
             w: 1,
+            size: QuorumSize::One,
             strict: false,
             started_us: now_us,
             ended_us: now_us,
@@ -491,7 +494,7 @@ impl History {
     }
 
     fn void_if_gone(&mut self, id: PutId, world: &World) {
-        if self.holders(id, world).is_empty() && self.keepers(id, world) == 0 {
+        if self.holders(id, world).is_empty() && self.keepers(id, world).next().is_none() {
             self.puts[id].is_void = true;
             self.puts[id].is_quorum_void = true;
         }
@@ -506,11 +509,10 @@ impl History {
     }
 
     /// How many stand-ins keep a put, or something that replaced it, for some home.
-    #[must_use]
-    pub fn keepers(&self, id: PutId, world: &World) -> usize {
+    pub fn keepers<'a>(&'a self, id: PutId, world: &'a World) -> impl Iterator<Item = usize> + 'a {
         let key = &self.keys[self.puts[id].key];
-        let keeps = |&&host: &&usize| world.kept(host, &key.name).any(|record| self.holds(id, Some(record)));
-        key.stand_ins.iter().filter(keeps).count()
+        let keeps = move |&host: &usize| world.kept(host, &key.name).any(|record| self.holds(id, Some(record)));
+        key.stand_ins.iter().copied().filter(keeps)
     }
 
     /// True if a record holds a put, or something that replaced it.

@@ -12,6 +12,7 @@ mod last_look;
 pub mod measurements;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+pub mod places;
 pub mod rate;
 pub mod redis;
 pub mod redis_model;

@@ -19,6 +19,8 @@ const CLEARS_STREAM: u64 = 272;
 const FAILING_READS_STREAM: u64 = 15;
 /// As above.
 const READS_FIRST_STREAM: u64 = 72;
+/// As above.
+const DATA_CENTRES_STREAM: u64 = 18;
 
 /// The kinds of faults that a seed may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,6 +136,8 @@ pub struct Scenario {
     pub seed: u64,
     /// 1 to 7.
     pub nodes: usize,
+    /// Data centres that they stand in, in turn; often 1.
+    pub dcs: usize,
     /// Of the ring.
     pub partitions: u32,
     /// Buckets with siblings first.
@@ -199,6 +203,7 @@ impl Scenario {
         let mut scenario = Self {
             seed,
             nodes,
+            dcs: draw_data_centres(seed, nodes),
             partitions: chance.pick(&[1, 4, 16]),
             buckets: vec![
                 draw_bucket(1, "default", Conflict::Siblings, &mut chance),
@@ -288,6 +293,15 @@ impl Scenario {
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.faults.is_empty() && self.network.loss == 0 && self.network.tail == 0
+    }
+}
+
+fn draw_data_centres(seed: u64, nodes: usize) -> usize {
+    let mut chance = Chance::new(seed, DATA_CENTRES_STREAM);
+    if chance.percent(15) {
+        chance.pick(&[2, 2, 3]).min(nodes)
+    } else {
+        1
     }
 }
 

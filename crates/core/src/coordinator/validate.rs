@@ -10,8 +10,9 @@ use crate::coordinator::Meta;
 use crate::id::BucketId;
 use crate::key::RecordKey;
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
+use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::quorum::{Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict};
+use crate::quorum::{DcId, Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict};
 use crate::site::Site;
 
 /// A checked target: its bucket, its name, its homes.
@@ -40,6 +41,14 @@ impl Plan {
     /// `BadRequest` if w can never be met.
     pub fn write_need(&self, options: &Options, site: &Site) -> Result<Need, Failure> {
         need("w", options.write.unwrap_or(self.bucket.w), &self.homes, site)
+    }
+
+    /// True if a node of data centre `dc` may sign a write that this node was asked for: anybody, unless its quorum counts in this
+    /// node's data centre alone. Whoever signs counts in its own.
+    #[must_use]
+    pub fn may_sign(&self, dc: DcId, options: &Options, site: &Site) -> bool {
+        let size = options.write.unwrap_or(self.bucket.w);
+        !size.is_local() || dc == site.ring.dc_of(site.id) || active(Mutant::LocalQuorumElsewhere)
     }
 }
 
@@ -83,8 +92,9 @@ pub fn plan(target: &Target, site: &Site) -> Result<Plan, Failure> {
 pub fn need(name: &str, size: QuorumSize, homes: &[Home], site: &Site) -> Result<Need, Failure> {
     size.need(homes, site.ring.dc_of(site.id))
         .map_err(|QuorumTooLarge { asked, n }| {
+            let place = if size.is_local() { " in this data centre" } else { "" };
             let text = format!(
-                "{name}={} asks for {asked} answers, but the bucket has {n} copies",
+                "{name}={} asks for {asked} answers, but the bucket has {n} copies{place}",
                 size.as_text()
             );
             Failure::refused(Cause::BadRequest(text))

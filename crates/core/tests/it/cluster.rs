@@ -131,14 +131,22 @@ impl Cluster {
     }
 
     pub fn with_buckets(count: usize, partitions: u32, buckets: Vec<Bucket>) -> Self {
+        Self::over_data_centres(&[count], partitions, buckets)
+    }
+
+    /// Nodes in data centres of these sizes: the first ones in the first.
+    pub fn over_data_centres(sizes: &[usize], partitions: u32, buckets: Vec<Bucket>) -> Self {
         let catalog = Arc::new(Catalog::new(buckets));
-        let members: Vec<Member> = (1..=count)
-            .map(|i| {
+        let places = sizes.iter().enumerate();
+        let dcs = places.flat_map(|(dc, &size)| std::iter::repeat_n(dc + 1, size));
+        let members: Vec<Member> = (1..)
+            .zip(dcs)
+            .map(|(i, dc)| {
                 let name = format!("n{i}");
                 Member {
                     id: NodeId::of_name(&name),
                     name: name.as_str().into(),
-                    dc: "dc1".into(),
+                    dc: format!("dc{dc}").as_str().into(),
                     rack: "r1".into(),
                     capacity: 1,
                 }

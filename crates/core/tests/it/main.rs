@@ -9,6 +9,7 @@ mod clears;
 mod cluster;
 mod contexts;
 mod damage;
+mod data_centres;
 mod full_disks;
 mod outbid_updates;
 mod overload;

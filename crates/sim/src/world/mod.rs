@@ -29,6 +29,7 @@ use torc_core::time::Time;
 use torc_core::wire::{Frame, FrameDecoder, encode_frame};
 
 use crate::chance::Chance;
+use crate::places::dc_of;
 use crate::scenario::Scenario;
 use crate::world::clock::Clock;
 use crate::world::disk::{Changed, Disk};
@@ -227,7 +228,9 @@ impl World {
         let mut chance = Chance::new(scenario.seed, 3);
         let read_chance = Chance::new(scenario.seed, 16);
         let catalog = Arc::new(Catalog::new(scenario.buckets.iter().cloned()));
-        let members: Vec<Member> = (1..=scenario.nodes).map(member).collect();
+        let members: Vec<Member> = (1..=scenario.nodes)
+            .map(|number| member(number, scenario.dcs))
+            .collect();
         let ring = Arc::new(Ring::new(members.clone(), scenario.partitions, &catalog));
         let hosts: Vec<Host> = members
             .iter()
@@ -527,13 +530,16 @@ fn open(parcel: Parcel) -> Envelope {
     }
 }
 
-fn member(number: usize) -> Member {
+fn member(number: usize, dcs: usize) -> Member {
     let name = format!("n{number}");
     Member {
         id: NodeId::of_name(&name),
         name: name.as_str().into(),
-        dc: "dc1".into(),
-        rack: format!("r{}", number % 3).as_str().into(),
+        dc: format!("dc{}", dc_of(number - 1, dcs) + 1).as_str().into(),
+        // Neighbours stand in different racks, also those of one data centre.
+        rack: format!("r{}", if dcs == 1 { number % 3 } else { number / dcs % 3 })
+            .as_str()
+            .into(),
         capacity: 1,
     }
 }

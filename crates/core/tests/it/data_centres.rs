@@ -1,0 +1,164 @@
+//! Two data centres of three nodes: a local quorum is one of the data centre that was asked, whoever signs.
+
+use torc_core::bucket::{Bucket, Conflict};
+use torc_core::command::{Command, Options};
+use torc_core::id::{BucketId, NodeId};
+use torc_core::message::Message;
+use torc_core::outcome::{Cause, Certainty, Outcome};
+use torc_core::quorum::QuorumSize;
+
+use crate::cluster::{Cluster, get, put};
+
+/// Two copies in each data centre.
+const WIDE: BucketId = BucketId(10);
+/// One copy in all.
+const SINGLE: BucketId = BucketId(11);
+
+fn write(size: QuorumSize, strict: bool) -> Options {
+    Options {
+        write: Some(size),
+        strict,
+        ..Options::default()
+    }
+}
+
+fn cluster() -> Cluster {
+    let of = |id, name, n| Bucket {
+        n,
+        ..Bucket::available(id, name, Conflict::Siblings)
+    };
+    Cluster::over_data_centres(&[3, 3], 16, vec![of(WIDE, "wide", 4), of(SINGLE, "single", 1)])
+}
+
+/// Of the first data centre: the homes of a key, and the node that is none.
+fn first(cluster: &Cluster, key: &str) -> (Vec<NodeId>, NodeId) {
+    let (homes, _) = cluster.preference_list(WIDE, key);
+    let (near, other): (Vec<NodeId>, Vec<NodeId>) = cluster.names[..3].iter().partition(|node| homes.contains(node));
+    assert_eq!((near.len(), other.len()), (2, 1), "two copies in each data centre");
+    (near, other[0])
+}
+
+fn failure(outcome: Outcome) -> (Cause, Certainty) {
+    match outcome {
+        Outcome::Failed(failure) => (failure.cause, failure.certainty),
+        other => panic!("it was to fail, and gave {other:?}"),
+    }
+}
+
+/// The node that is no home sent the put to the first home of the list, which formed its own local quorum.
+#[test]
+fn a_local_quorum_is_one_of_the_data_centre_that_was_asked() {
+    for at in 0..12 {
+        let mut cluster = cluster();
+        let key = format!("k{at}");
+        let (near, asked) = first(&cluster, &key);
+        near.iter().for_each(|&home| cluster.cut(home));
+        for strict in [false, true] {
+            let options = write(QuorumSize::LocalQuorum, strict);
+            let (cause, certainty) = failure(cluster.ask(asked, put(WIDE, &key, "v", None, options)));
+            assert!(
+                matches!(cause, Cause::NotEnoughReplicas { needed: 2, .. }),
+                "{key}, strict {strict}: {cause:?}"
+            );
+            assert_eq!(certainty, Certainty::NotApplied);
+        }
+        // Others may still count the homes that are far.
+        let options = write(QuorumSize::Count(2), true);
+        let far = cluster.ask(asked, put(WIDE, &key, "far", None, options));
+        assert!(matches!(far, Outcome::Written(_)), "{far:?}");
+    }
+}
+
+#[test]
+fn a_data_centre_that_is_alone_serves_local_quorums() {
+    let mut cluster = cluster();
+    let names = cluster.names.clone();
+    for &far in &names[3..] {
+        cluster.cut(far);
+    }
+    for at in 0..12 {
+        let key = format!("k{at}");
+        let (_, asked) = first(&cluster, &key);
+        let (cause, _) = failure(cluster.ask(asked, put(WIDE, &key, "no", None, write(QuorumSize::Quorum, true))));
+        assert!(matches!(cause, Cause::NotEnoughReplicas { .. }), "{cause:?}");
+        let (cause, _) = failure(cluster.ask(asked, put(WIDE, &key, "no", None, write(QuorumSize::EachQuorum, true))));
+        assert!(matches!(cause, Cause::NotEnoughReplicas { .. }), "{cause:?}");
+        let written = cluster.ask(asked, put(WIDE, &key, "v", None, write(QuorumSize::LocalQuorum, true)));
+        assert!(matches!(written, Outcome::Written(_)), "{written:?}");
+        let options = Options {
+            read: Some(QuorumSize::LocalQuorum),
+            ..Options::default()
+        };
+        for &reader in &names[..3] {
+            match cluster.ask(reader, get(WIDE, &key, options)) {
+                Outcome::Found(found) => assert_eq!(found.siblings.len(), 1),
+                other => panic!("a get gave {other:?}"),
+            }
+        }
+    }
+    // What was written there alone reaches the other data centre.
+    cluster.mend();
+    cluster.run_for_ms(60_000);
+    for at in 0..12 {
+        let found = cluster.get(cluster.names[5], WIDE, &format!("k{at}"));
+        assert_eq!(found.siblings.len(), 1);
+    }
+}
+
+/// A round trip to the other data centre costs more than the whole put.
+#[test]
+fn a_put_is_signed_near_where_it_was_asked() {
+    let mut cluster = cluster();
+    for at in 0..12 {
+        let key = format!("k{at}");
+        let (near, asked) = first(&cluster, &key);
+        cluster.begin(asked, put(WIDE, &key, "v", None, Options::default()));
+        let forwards: Vec<NodeId> = cluster
+            .wire
+            .iter()
+            .filter(|(.., envelope)| matches!(envelope.message, Message::Forward(_)))
+            .map(|&(_, to, _)| to)
+            .collect();
+        assert!(
+            forwards.len() == 1 && near.contains(&forwards[0]),
+            "{key}: {forwards:?}"
+        );
+        cluster.deliver();
+        // With all near homes away, a far one signs.
+        near.iter().for_each(|&home| cluster.cut(home));
+        let far = cluster.ask(asked, put(WIDE, &key, "far", None, write(QuorumSize::One, true)));
+        assert!(matches!(far, Outcome::Written(_)), "{far:?}");
+        cluster.mend();
+    }
+}
+
+#[test]
+fn a_local_quorum_where_no_copy_is_says_so() {
+    let mut cluster = cluster();
+    let (homes, _) = cluster.preference_list(SINGLE, "k");
+    let is_far = |node: &&NodeId| cluster.names[..3].contains(node) != cluster.names[..3].contains(&homes[0]);
+    let asked = *cluster
+        .names
+        .iter()
+        .find(is_far)
+        .expect("a node of the other data centre");
+    let commands: [Command; 2] = [
+        put(SINGLE, "k", "v", None, write(QuorumSize::LocalOne, false)),
+        get(
+            SINGLE,
+            "k",
+            Options {
+                read: Some(QuorumSize::LocalOne),
+                ..Options::default()
+            },
+        ),
+    ];
+    for command in commands {
+        match failure(cluster.ask(asked, command)) {
+            (Cause::BadRequest(text), Certainty::NotApplied) => {
+                assert!(text.contains("0 copies in this data centre"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
