@@ -227,16 +227,10 @@ impl Node {
                 return None;
             }
             let plan = crate::coordinator::put::plan_of(put, site).ok()?;
-            let may_any_sign = plan.homes.iter().any(|home| plan.may_sign(home.dc, &put.options, site));
-            return may_any_sign.then(|| plan.homes.to_vec());
+            return Some(plan.homes.to_vec());
         }
-        let (target, options) = command.write()?;
-        let mut plan = validate::plan(target, site).ok()?;
-        let homes = plan.homes.iter().filter(|home| plan.may_sign(home.dc, options, site));
-        plan.homes = homes.copied().collect();
-        if plan.homes.is_empty() {
-            return None;
-        }
+        let (target, _) = command.write()?;
+        let plan = validate::plan(target, site).ok()?;
         let is_able = plan.homes.iter().any(|home| home.node == site.id) && site.is_able_to_sign(command);
         let can_run = |node: NodeId, is_slow_enough: bool| {
             if node == site.id {

@@ -23,6 +23,10 @@ pub enum QuorumSize {
     LocalQuorum,
     /// More than half of the copies in every data centre.
     EachQuorum,
+    /// [`Self::LocalOne`] of a request that another node runs: of the data centre that was asked.
+    OneIn(DcId),
+    /// [`Self::LocalQuorum`] likewise.
+    QuorumIn(DcId),
 }
 
 impl QuorumSize {
@@ -51,16 +55,29 @@ impl QuorumSize {
             Self::One => "one".into(),
             Self::Quorum => "quorum".into(),
             Self::All => "all".into(),
-            Self::LocalOne => "local_one".into(),
-            Self::LocalQuorum => "local_quorum".into(),
+            Self::LocalOne | Self::OneIn(_) => "local_one".into(),
+            Self::LocalQuorum | Self::QuorumIn(_) => "local_quorum".into(),
             Self::EachQuorum => "each_quorum".into(),
         }
     }
 
-    /// True if it counts answers of the coordinator's data centre alone.
+    /// The same, whoever reads it: what is local is so to `asked`, the data centre of the node that a client asked.
+    #[must_use]
+    pub fn fixed(self, asked: DcId) -> Self {
+        match self {
+            Self::LocalOne => Self::OneIn(asked),
+            Self::LocalQuorum => Self::QuorumIn(asked),
+            other => other,
+        }
+    }
+
+    /// True if it counts the answers of one data centre alone.
     #[must_use]
     pub fn is_local(self) -> bool {
-        matches!(self, Self::LocalOne | Self::LocalQuorum)
+        matches!(
+            self,
+            Self::LocalOne | Self::LocalQuorum | Self::OneIn(_) | Self::QuorumIn(_)
+        )
     }
 
     /// What this asks of these homes, seen from data centre `local`.
@@ -77,17 +94,19 @@ impl QuorumSize {
                 Ok(Need::Any(count))
             }
         };
-        let local_need = |count: fn(u8) -> u8| match copies_in(local) {
+        let of_dc = |dc: DcId, count: fn(u8) -> u8| match copies_in(dc) {
             0 => Err(QuorumTooLarge { asked: 1, n: 0 }),
-            copies => Ok(Need::PerDc(SmallVec::from_slice(&[(local, count(copies))]))),
+            copies => Ok(Need::PerDc(SmallVec::from_slice(&[(dc, count(copies))]))),
         };
         match self {
             Self::Count(count) => any(count),
             Self::One => any(1),
             Self::Quorum => any(majority(n)),
             Self::All => any(n),
-            Self::LocalOne => local_need(|_| 1),
-            Self::LocalQuorum => local_need(majority),
+            Self::LocalOne => of_dc(local, |_| 1),
+            Self::OneIn(dc) => of_dc(dc, |_| 1),
+            Self::LocalQuorum => of_dc(local, majority),
+            Self::QuorumIn(dc) => of_dc(dc, majority),
             Self::EachQuorum => {
                 let mut dcs: SmallVec<[DcId; 2]> = homes.iter().map(|home| home.dc).collect();
                 dcs.sort_unstable();
@@ -110,6 +129,11 @@ pub fn majority(n: u8) -> u8 {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct DcId(pub u16);
 
+impl DcId {
+    /// No data centre.
+    const NOWHERE: Self = Self(u16::MAX);
+}
+
 /// One rightful owner of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Home {
@@ -117,6 +141,14 @@ pub struct Home {
     pub node: NodeId,
     /// Its data centre.
     pub dc: DcId,
+}
+
+/// Takes who stands in for a home of data centre `dc` out of `line`, whose first is the best: the first of the same data centre, so
+/// that it counts there, or else the first.
+pub fn take_stand_in(line: &mut SmallVec<[Home; 3]>, dc: DcId) -> Option<Home> {
+    let near = line.iter().position(|stand_in| stand_in.dc == dc);
+    let at = near.or_else(|| (!line.is_empty()).then_some(0))?;
+    Some(line.remove(at))
 }
 
 /// A quorum that these homes can never give.
@@ -187,9 +219,12 @@ impl Tally {
         }
     }
 
-    /// Lets a node stand in for a home: its answer counts like a home's.
-    pub fn add_stand_in(&mut self, node: Home) {
+    /// Lets a node stand in for a home: its answer counts like a home's. Where answers count by data centre, it counts only for
+    /// a home of its own one: `dc` is the home's.
+    pub fn add_stand_in(&mut self, node: Home, dc: DcId) {
         if self.homes.iter().all(|home| home.0.node != node.node) {
+            let counts_in = if node.dc == dc { dc } else { DcId::NOWHERE };
+            let node = Home { dc: counts_in, ..node };
             self.homes.push((node, Answer::Waiting));
         }
     }

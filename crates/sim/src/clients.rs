@@ -408,7 +408,13 @@ impl Clients {
         });
         let id = history.puts.len();
         let size = own.unwrap_or(history.keys[key].bucket.w);
-        let w = places::least(size, &history.keys[key].homes, dcs);
+        let homes = &history.keys[key].homes;
+        let w = if has_id {
+            // It may be repeated at any host.
+            places::least(size, homes, dcs)
+        } else {
+            places::asks(size, homes, host, dcs).iter().map(|ask| ask.1).sum()
+        };
         let (sent, saw) = token.map_or((None, Vec::new()), |token| (Some(token.context), token.saw));
         history.begin(Put {
             is_delete,

@@ -609,8 +609,8 @@ pub fn covers(context: &Context, dot: Dot) -> bool {
 pub fn answers_of(size: QuorumSize, n: u8) -> u8 {
     match size {
         QuorumSize::Count(count) => count,
-        QuorumSize::One | QuorumSize::LocalOne => 1,
-        QuorumSize::Quorum | QuorumSize::LocalQuorum | QuorumSize::EachQuorum => n / 2 + 1,
+        QuorumSize::One | QuorumSize::LocalOne | QuorumSize::OneIn(_) => 1,
+        QuorumSize::Quorum | QuorumSize::LocalQuorum | QuorumSize::EachQuorum | QuorumSize::QuorumIn(_) => n / 2 + 1,
         QuorumSize::All => n,
     }
 }

@@ -25,6 +25,8 @@ pub fn asks(size: QuorumSize, homes: &[usize], asked: usize, dcs: usize) -> Vec<
             .filter(|&dc| copies(dc) > 0)
             .map(|dc| (Some(dc), copies(dc) / 2 + 1))
             .collect(),
+        // Clients don't send these.
+        QuorumSize::OneIn(_) | QuorumSize::QuorumIn(_) => Vec::new(),
         QuorumSize::Count(_) | QuorumSize::One | QuorumSize::Quorum | QuorumSize::All => {
             vec![(None, answers_of(size, homes.len() as u8))]
         }

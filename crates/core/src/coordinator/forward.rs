@@ -1,7 +1,7 @@
 //! A command that a home runs for this node. It is tried at another home only if the first surely did not run it, or if
 //! its client request id lets the next home ask whether it did (RULINGS 17). A put that no home can sign is signed by a
-//! node that stands in for one (RULINGS 15). Homes of this data centre come first for puts, and alone for local quorums. The
-//! client's connection and deadline stay here (RULINGS 18).
+//! node that stands in for one (RULINGS 15). Whoever signs counts local quorums in this node's data centre. The client's
+//! connection and deadline stay here (RULINGS 18).
 //!
 //! ```text
 //! homes that are up ──none would──▶ this node, a slow home ──it is none──▶ stand-ins ──none would──▶ refused
@@ -11,12 +11,13 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::command::{Command, PutAction};
+use crate::command::{Command, Put, PutAction, UpdateKey};
 use crate::coordinator::put::{self, is_idempotent, may_be_signed_by_stand_in};
 use crate::coordinator::validate::{self, Plan};
 use crate::coordinator::{Event, Meta, Place, Progress};
 use crate::id::NodeId;
 use crate::message::{self, Message, Refusal};
+use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Certainty, Failure, Outcome};
 use crate::quorum::Home;
 use crate::site::Site;
@@ -43,26 +44,22 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Sends the command to the first reachable home among `homes` that may sign it and is not this node.
+    /// Sends the command to the first reachable home among `homes`, which leaves out this node.
     pub fn start(meta: Meta, mut command: Command, homes: &[Home], site: &mut Site) -> Option<Self> {
         fix_expiry(&mut command, site);
-        let plan = plan_of(&command, site).ok();
-        let may_sign = |home: &Home| match (&plan, command.write()) {
-            (Some(plan), Some((_, options))) => plan.may_sign(home.dc, options, site),
-            _ => true,
-        };
-        let others = homes.iter().filter(|home| home.node != site.id && may_sign(home));
+        fix_quorums(&mut command, site);
+        let others = homes.iter().filter(|home| home.node != site.id);
         let mut candidates: Vec<&Home> = others.filter(|home| site.peers.is_up(home.node)).collect();
         // Those that say that they are slow come last, in their order. Updates of a key take turns at its first home, wherever
         // they were asked for: near homes come first for puts alone.
         let (own, is_put) = (site.ring.dc_of(site.id), matches!(command, Command::Put(_)));
         candidates.sort_by_key(|home| (site.circuits.says_slow(home.node), is_put && home.dc != own));
         let candidates = candidates.into_iter().map(|home| home.node).collect();
-        let mut stand_ins = match &plan {
+        let plan = plan_of(&command, site).ok();
+        let stand_ins = match &plan {
             Some(plan) if may_be_signed_by_stand_in(&command) => site.stand_ins(&plan.key),
             Some(_) | None => SmallVec::new(),
         };
-        stand_ins.retain(|stand_in| may_sign(stand_in));
         let needed = plan.map_or(1, |plan| needed(&command, &plan, site));
         let n = homes.len() as u8;
         let refusal = if site.health.full {
@@ -280,6 +277,27 @@ fn needed(command: &Command, plan: &Plan, site: &Site) -> u8 {
         .write()
         .and_then(|(_, options)| plan.write_need(options, site).ok());
     need.map_or(1, |need| need.count())
+}
+
+/// What is local is so to this node, wherever the command runs.
+fn fix_quorums(command: &mut Command, site: &Site) {
+    if active(Mutant::LocalQuorumElsewhere) {
+        return;
+    }
+    let (Command::Put(Put { target, options, .. }) | Command::Update(UpdateKey { target, options, .. })) = command
+    else {
+        return;
+    };
+    let Some(bucket) = site.bucket(target.bucket) else {
+        return;
+    };
+    let own = site.ring.dc_of(site.id);
+    for (size, of_bucket) in [(&mut options.read, bucket.r), (&mut options.write, bucket.w)] {
+        let asked = size.unwrap_or(of_bucket);
+        if asked.is_local() {
+            *size = Some(asked.fixed(own));
+        }
+    }
 }
 
 /// The expiry is fixed once, by the node that received the command (RULINGS 7).

@@ -154,7 +154,8 @@ impl ReadRound {
             return;
         }
         for stand_in in &stand_ins {
-            self.tally.add_stand_in(*stand_in);
+            // It may keep something for any of them: what it says counts where it stands.
+            self.tally.add_stand_in(*stand_in, stand_in.dc);
         }
         let ask: SmallVec<[NodeId; 3]> = stand_ins.iter().map(|stand_in| stand_in.node).collect();
         site.ask_reads(&ask, self.meta.id, self.attempt, &ReadWant::Records(keys));

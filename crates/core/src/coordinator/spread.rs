@@ -13,7 +13,7 @@ use crate::key::RecordKey;
 use crate::message::{Refusal, Space, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause, Certainty, Failure};
-use crate::quorum::{Home, Need, Tally, Verdict};
+use crate::quorum::{Home, Need, Tally, Verdict, take_stand_in};
 use crate::site::Site;
 
 /// How often one home may say that our session token is too old.
@@ -53,7 +53,7 @@ pub struct Spread {
     records: Vec<(RecordKey, Arc<Record>)>,
     tally: Tally,
     retries: SmallVec<[(NodeId, u8); 3]>,
-    /// Nodes that may yet stand in, best last.
+    /// Nodes that may yet stand in, best first.
     stand_ins: SmallVec<[Home; 3]>,
     /// Who keeps the records, and for which home.
     hired: SmallVec<[(NodeId, NodeId); 2]>,
@@ -94,13 +94,12 @@ impl Spread {
             Some((key, _)) if signer != (Signer::Home { strict: true }) => site.stand_ins(key),
             Some(_) | None => SmallVec::new(),
         };
-        stand_ins.reverse();
         let mut tally = Tally::new(homes, need);
         let mut hired = SmallVec::new();
         if let Signer::StandIn(home) = signer {
             let own = stand_ins.iter().position(|stand_in| stand_in.node == site.id);
             if let Some(own) = own.map(|own| stand_ins.remove(own)) {
-                tally.add_stand_in(own);
+                tally.add_stand_in(own, site.ring.dc_of(home));
                 hired.push((own.node, home));
             }
             if let Some(at) = away.iter().position(|&node| node == home) {
@@ -194,8 +193,9 @@ impl Spread {
         self.tally.fail(node);
         let stood_in = self.hired.iter().find(|hired| hired.0 == node);
         let home = stood_in.map_or(node, |hired| hired.1);
-        if let Some(next) = self.stand_ins.pop() {
-            self.tally.add_stand_in(next);
+        let dc = site.ring.dc_of(home);
+        if let Some(next) = take_stand_in(&mut self.stand_ins, dc) {
+            self.tally.add_stand_in(next, dc);
             self.hired.push((next.node, home));
             let write = (self.meta.id, self.attempt);
             site.ask_to_keep(next.node, home, write, self.records.clone(), self.space);

@@ -10,9 +10,8 @@ use crate::coordinator::Meta;
 use crate::id::BucketId;
 use crate::key::RecordKey;
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
-use crate::mutants::{Mutant, active};
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::quorum::{DcId, Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict};
+use crate::quorum::{Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict, take_stand_in};
 use crate::site::Site;
 
 /// A checked target: its bucket, its name, its homes.
@@ -41,14 +40,6 @@ impl Plan {
     /// `BadRequest` if w can never be met.
     pub fn write_need(&self, options: &Options, site: &Site) -> Result<Need, Failure> {
         need("w", options.write.unwrap_or(self.bucket.w), &self.homes, site)
-    }
-
-    /// True if a node of data centre `dc` may sign a write that this node was asked for: anybody, unless its quorum counts in this
-    /// node's data centre alone. Whoever signs counts in its own.
-    #[must_use]
-    pub fn may_sign(&self, dc: DcId, options: &Options, site: &Site) -> bool {
-        let size = options.write.unwrap_or(self.bucket.w);
-        !size.is_local() || dc == site.ring.dc_of(site.id) || active(Mutant::LocalQuorumElsewhere)
     }
 }
 
@@ -92,7 +83,11 @@ pub fn plan(target: &Target, site: &Site) -> Result<Plan, Failure> {
 pub fn need(name: &str, size: QuorumSize, homes: &[Home], site: &Site) -> Result<Need, Failure> {
     size.need(homes, site.ring.dc_of(site.id))
         .map_err(|QuorumTooLarge { asked, n }| {
-            let place = if size.is_local() { " in this data centre" } else { "" };
+            let place = if size.is_local() {
+                " in the data centre that was asked"
+            } else {
+                ""
+            };
             let text = format!(
                 "{name}={} asks for {asked} answers, but the bucket has {n} copies{place}",
                 size.as_text()
@@ -109,19 +104,17 @@ pub fn need(name: &str, size: QuorumSize, homes: &[Home], site: &Site) -> Result
 pub fn reachable(plan: &Plan, need: &Need, strict: bool, site: &Site) -> Result<(), Failure> {
     let homes = &plan.homes[..];
     let mut tally = Tally::new(homes, need.clone());
-    let mut reachable = 0;
-    for home in homes {
-        if site.is_reachable(home.node) {
-            reachable += 1;
-        } else {
-            tally.fail(home.node);
+    let is_away = |home: &&Home| !site.is_reachable(home.node);
+    let mut reachable = homes.len() as u8;
+    let mut stand_ins = SmallVec::new();
+    for home in homes.iter().filter(is_away) {
+        if !strict && stand_ins.is_empty() {
+            stand_ins = site.stand_ins(&plan.key);
         }
-    }
-    if !strict && reachable < homes.len() as u8 {
-        let away = homes.len() - usize::from(reachable);
-        for stand_in in site.stand_ins(&plan.key).into_iter().take(away) {
-            tally.add_stand_in(stand_in);
-            reachable += 1;
+        tally.fail(home.node);
+        match take_stand_in(&mut stand_ins, home.dc) {
+            Some(stand_in) => tally.add_stand_in(stand_in, home.dc),
+            None => reachable -= 1,
         }
     }
     match tally.verdict() {

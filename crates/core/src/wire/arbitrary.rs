@@ -21,7 +21,7 @@ use crate::message::{
     ReadReply, ReadWant, Refusal, Refused, RingEpoch, Space, WriteRecords, WriteReply, WriteResult,
 };
 use crate::outcome::{Answered, Cause, Certainty, Failure, Outcome, Written};
-use crate::quorum::QuorumSize;
+use crate::quorum::{DcId, QuorumSize};
 use crate::reaping::talk::ReapTalk;
 use crate::storage::Range;
 use crate::time::Wall;
@@ -49,6 +49,8 @@ fn options() -> impl Strategy<Value = Options> {
             (1_u8..=9).prop_map(|count| Some(QuorumSize::Count(count))),
             prop::sample::select(vec!["one", "quorum", "all", "local_one", "local_quorum", "each_quorum"])
                 .prop_map(QuorumSize::parse),
+            any::<u16>().prop_map(|dc| Some(QuorumSize::OneIn(DcId(dc)))),
+            any::<u16>().prop_map(|dc| Some(QuorumSize::QuorumIn(DcId(dc)))),
         ]
     };
     (quorum(), quorum(), any::<bool>(), any::<Option<u32>>()).prop_map(|(read, write, strict, timeout_ms)| Options {

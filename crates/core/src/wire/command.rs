@@ -8,7 +8,7 @@ use crate::command::{Command, Options, Put, PutAction, PutContext, Target, Ttl, 
 use crate::id::{BucketId, ClientRequestId};
 use crate::keyspace::{ExpireIf, ExpiryChange, Update};
 use crate::message::Forward;
-use crate::quorum::QuorumSize;
+use crate::quorum::{DcId, QuorumSize};
 use crate::time::Wall;
 use crate::wire::{EncodeError, WireError, lists, v1};
 
@@ -306,6 +306,11 @@ fn unpack_condition(code: u32) -> Result<ExpireIf, WireError> {
     })
 }
 
+/// Quorums of a data centre carry its number in the lower half.
+const DC_MASK: u32 = 0xffff_0000;
+const ONE_IN: u32 = 1 << 16;
+const QUORUM_IN: u32 = 2 << 16;
+
 fn pack_quorum(size: Option<QuorumSize>) -> u32 {
     match size {
         None => 0,
@@ -316,6 +321,8 @@ fn pack_quorum(size: Option<QuorumSize>) -> u32 {
         Some(QuorumSize::LocalOne) => 259,
         Some(QuorumSize::LocalQuorum) => 260,
         Some(QuorumSize::EachQuorum) => 261,
+        Some(QuorumSize::OneIn(dc)) => ONE_IN | u32::from(dc.0),
+        Some(QuorumSize::QuorumIn(dc)) => QUORUM_IN | u32::from(dc.0),
     }
 }
 
@@ -329,6 +336,8 @@ fn unpack_quorum(code: u32) -> Result<Option<QuorumSize>, WireError> {
         259 => Some(QuorumSize::LocalOne),
         260 => Some(QuorumSize::LocalQuorum),
         261 => Some(QuorumSize::EachQuorum),
+        _ if code & DC_MASK == ONE_IN => Some(QuorumSize::OneIn(DcId(code as u16))),
+        _ if code & DC_MASK == QUORUM_IN => Some(QuorumSize::QuorumIn(DcId(code as u16))),
         _ => return Err(WireError::Malformed),
     })
 }

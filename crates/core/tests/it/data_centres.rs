@@ -1,18 +1,22 @@
 //! Two data centres of three nodes: a local quorum is one of the data centre that was asked, whoever signs.
 
+use bytes::Bytes;
 use torc_core::bucket::{Bucket, Conflict};
-use torc_core::command::{Command, Options};
+use torc_core::command::{Command, Options, UpdateKey};
 use torc_core::id::{BucketId, NodeId};
+use torc_core::keyspace::Update;
 use torc_core::message::Message;
 use torc_core::outcome::{Cause, Certainty, Outcome};
 use torc_core::quorum::QuorumSize;
 
-use crate::cluster::{Cluster, get, put};
+use crate::cluster::{Cluster, get, put, target};
 
 /// Two copies in each data centre.
 const WIDE: BucketId = BucketId(10);
 /// One copy in all.
 const SINGLE: BucketId = BucketId(11);
+/// As wide, last writer wins.
+const REGISTERS: BucketId = BucketId(12);
 
 fn write(size: QuorumSize, strict: bool) -> Options {
     Options {
@@ -23,11 +27,16 @@ fn write(size: QuorumSize, strict: bool) -> Options {
 }
 
 fn cluster() -> Cluster {
-    let of = |id, name, n| Bucket {
+    let of = |id, name, n, conflict| Bucket {
         n,
-        ..Bucket::available(id, name, Conflict::Siblings)
+        ..Bucket::available(id, name, conflict)
     };
-    Cluster::over_data_centres(&[3, 3], 16, vec![of(WIDE, "wide", 4), of(SINGLE, "single", 1)])
+    let buckets = vec![
+        of(WIDE, "wide", 4, Conflict::Siblings),
+        of(SINGLE, "single", 1, Conflict::Siblings),
+        of(REGISTERS, "registers", 4, Conflict::Lww),
+    ];
+    Cluster::over_data_centres(&[3, 3], 16, buckets)
 }
 
 /// Of the first data centre: the homes of a key, and the node that is none.
@@ -45,7 +54,7 @@ fn failure(outcome: Outcome) -> (Cause, Certainty) {
     }
 }
 
-/// The node that is no home sent the put to the first home of the list, which formed its own local quorum.
+/// The node that is no home sent the put to the first home of the list, which formed a local quorum of its own.
 #[test]
 fn a_local_quorum_is_one_of_the_data_centre_that_was_asked() {
     for at in 0..12 {
@@ -156,9 +165,63 @@ fn a_local_quorum_where_no_copy_is_says_so() {
     for command in commands {
         match failure(cluster.ask(asked, command)) {
             (Cause::BadRequest(text), Certainty::NotApplied) => {
-                assert!(text.contains("0 copies in this data centre"), "{text}");
+                assert!(text.contains("0 copies in the data centre that was asked"), "{text}");
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// They take turns there: two updates of one key at two homes would overwrite one another.
+#[test]
+fn updates_go_to_the_first_home_whatever_their_quorum() {
+    let mut cluster = cluster();
+    for at in 0..12 {
+        let key = format!("k{at}");
+        let (homes, _) = cluster.preference_list(REGISTERS, &key);
+        for asked in cluster.names.clone() {
+            let update = UpdateKey {
+                target: target(REGISTERS, &key),
+                update: Update::HashSet(vec![(Bytes::from_static(b"f"), Bytes::from_static(b"v"))]),
+                options: write(QuorumSize::LocalQuorum, true),
+            };
+            let request = cluster.begin(asked, Command::Update(update));
+            for (_, to, envelope) in &cluster.wire {
+                assert!(
+                    !matches!(envelope.message, Message::Forward(_)) || *to == homes[0],
+                    "{key} through {asked:?}"
+                );
+            }
+            cluster.deliver();
+            let outcome = cluster.outcome(request);
+            assert!(
+                matches!(outcome, Some(Outcome::Updated(..))),
+                "{key} through {asked:?}: {outcome:?}"
+            );
+        }
+    }
+}
+
+/// Whoever stood first in line did, wherever it stands.
+#[test]
+fn who_stands_in_counts_for_a_home_of_its_own_data_centre() {
+    for at in 0..12 {
+        let mut cluster = cluster();
+        let key = format!("k{at}");
+        let (near, other) = first(&cluster, &key);
+        cluster.cut(near[1]);
+        let options = write(QuorumSize::LocalQuorum, false);
+        match cluster.ask(near[0], put(WIDE, &key, "v", None, options)) {
+            Outcome::Written(written) => assert!(written.answered.sloppy, "{written:?}"),
+            outcome => panic!("{key}: {outcome:?}"),
+        }
+        // Those of the other data centre may keep it, and make no quorum of this one.
+        cluster.cut(other);
+        let (cause, certainty) = failure(cluster.ask(near[0], put(WIDE, &key, "v", None, options)));
+        assert!(
+            matches!(cause, Cause::NotEnoughReplicas { needed: 2, .. }),
+            "{key}: {cause:?}"
+        );
+        assert_eq!(certainty, Certainty::NotApplied);
     }
 }

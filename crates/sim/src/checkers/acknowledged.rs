@@ -23,7 +23,15 @@ pub fn check(history: &History, id: PutId, asked: usize, world: &World) -> Resul
         return Ok(());
     }
     let dcs = world.scenario.dcs;
-    for (dc, count) in places::asks(put.size, &key.homes, asked, dcs) {
+    let asks = places::asks(put.size, &key.homes, asked, dcs);
+    if asks.is_empty() {
+        let what = format!(
+            "put {id} of {:?} was acknowledged by host {asked}, where no copy is",
+            key.name
+        );
+        return Violation::new("acknowledged", what);
+    }
+    for (dc, count) in asks {
         let is_there = |host: &usize| dc.is_none_or(|dc| places::dc_of(*host, dcs) == dc);
         let homes = key.homes.iter().filter(|home| is_there(home) && held(**home)).count();
         let stand_ins = history.keepers(id, world).filter(|host| !put.strict && is_there(host));
