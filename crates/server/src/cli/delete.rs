@@ -19,6 +19,12 @@ pub struct DeleteArgs {
     /// The sort key
     #[arg(long)]
     pub sort_key: Option<String>,
+    /// Answers that the read of what the key holds now waits for: a number or a name such as quorum
+    #[arg(long, conflicts_with = "seen")]
+    pub r: Option<String>,
+    /// The same: eventual, quorum or strong
+    #[arg(long, conflicts_with_all = ["seen", "r"])]
+    pub consistency: Option<String>,
     /// Answers to wait for: a number or a name such as quorum
     #[arg(long)]
     pub w: Option<String>,
@@ -42,7 +48,14 @@ pub fn run(args: &DeleteArgs, session: &mut Session) -> Result<(), Failure> {
     let context = match (&args.context, args.blind) {
         (Some(context), _) => Some(context.clone()),
         (None, true) => None,
-        (None, false) => current_context(session, &path, &sort)?,
+        (None, false) => {
+            let reads = [
+                sort.clone(),
+                ("r", args.r.clone()),
+                ("consistency", args.consistency.clone()),
+            ];
+            current_context(session, &path, &reads)?
+        }
     };
     let [strict, timeout] = args.sureness.pairs();
     // A key that was never written has no context to give.

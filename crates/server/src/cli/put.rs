@@ -24,6 +24,12 @@ pub struct PutArgs {
     /// The sort key
     #[arg(long)]
     pub sort_key: Option<String>,
+    /// Answers that the read of what the key holds now waits for: a number or a name such as quorum
+    #[arg(long, conflicts_with = "seen")]
+    pub r: Option<String>,
+    /// The same: eventual, quorum or strong
+    #[arg(long, conflicts_with_all = ["seen", "r"])]
+    pub consistency: Option<String>,
     /// Answers to wait for: a number or a name such as quorum
     #[arg(long)]
     pub w: Option<String>,
@@ -63,7 +69,14 @@ pub fn run(args: PutArgs, session: &mut Session) -> Result<(), Failure> {
     let context = match (&args.context, args.blind) {
         (Some(context), _) => Some(context.clone()),
         (None, true) => None,
-        (None, false) => current_context(session, &path, &sort)?,
+        (None, false) => {
+            let reads = [
+                sort.clone(),
+                ("r", args.r.clone()),
+                ("consistency", args.consistency.clone()),
+            ];
+            current_context(session, &path, &reads)?
+        }
     };
     let [strict, timeout] = args.sureness.pairs();
     let pairs = [
@@ -93,9 +106,9 @@ pub fn run(args: PutArgs, session: &mut Session) -> Result<(), Failure> {
 pub fn current_context(
     session: &mut Session,
     path: &str,
-    sort: &(&'static str, Option<String>),
+    pairs: &[(&'static str, Option<String>)],
 ) -> Result<Option<String>, Failure> {
-    let target = path.to_owned() + &percent::query(std::slice::from_ref(sort));
+    let target = path.to_owned() + &percent::query(pairs);
     let answer = session.call(Intent::Read, Method::HEAD, &target, &[], Bytes::new(), &[200, 300, 404]);
     // A HEAD carries no error body: ask again with GET for what went wrong.
     let answer = match answer {

@@ -2,7 +2,7 @@
 //! stopping.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -48,6 +48,10 @@ pub struct Common {
     pub requests: AtomicU64,
     /// Bytes on disk, as the node's thread told last.
     pub disk_bytes: AtomicU64,
+    /// Payload bytes of what shards have asked of the node's thread and is not answered.
+    bytes_across: AtomicUsize,
+    /// Requests that they turned away for that.
+    shed_for_bytes: AtomicU64,
     stage: watch::Sender<Stage>,
     is_draining: AtomicBool,
 }
@@ -65,9 +69,34 @@ impl Common {
             started: Instant::now(),
             requests: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(0),
+            bytes_across: AtomicUsize::new(0),
+            shed_for_bytes: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Serving),
             is_draining: AtomicBool::new(false),
         }
+    }
+
+    /// Counts the bytes of a request that goes to the node's thread; false, and counted as turned away, if too many are on
+    /// their way (`limits.in_flight_bytes_max`).
+    pub fn take_across(&self, bytes: usize) -> bool {
+        let most = self.config.limits.in_flight_bytes_max.0 as usize;
+        let before = self.bytes_across.fetch_add(bytes, Ordering::AcqRel);
+        let is_taken = before == 0 || before + bytes <= most;
+        if !is_taken {
+            self.bytes_across.fetch_sub(bytes, Ordering::AcqRel);
+            self.shed_for_bytes.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// A request that went to the node's thread is answered.
+    pub fn took_across(&self, bytes: usize) {
+        self.bytes_across.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Requests that shards turned away because those on their way were too many bytes.
+    pub fn shed_for_bytes(&self) -> u64 {
+        self.shed_for_bytes.load(Ordering::Relaxed)
     }
 
     /// The node goes on with stopping.
@@ -81,6 +110,11 @@ impl Common {
         let mut stages = self.stage.subscribe();
         // The sender lives as long as what it is borrowed from.
         drop(stages.wait_for(|&reached| reached >= stage).await);
+    }
+
+    /// True if connections are to be closed.
+    pub fn is_closing(&self) -> bool {
+        *self.stage.borrow() >= Stage::Closing
     }
 
     /// True if nothing more is to be read from clients.

@@ -115,30 +115,30 @@ impl Engine {
         true
     }
 
-    /// A client of another thread asks, which could not look for itself what is in memory.
-    pub fn answer_or_request(&mut self, command: Command, waiter: Waiter) {
+    /// A client of another thread has asked at `since`; that thread could not look for itself what is in memory.
+    pub fn answer_or_request(&mut self, command: Command, waiter: Waiter, since: Time) {
         match self.answer_now(&command) {
             Some(outcome) => waiter.answer(outcome),
-            None => self.request(command, waiter),
+            None => self.request_of(command, waiter, since),
         }
     }
 
     /// A client asks; the answer goes to `waiter`, perhaps before this returns.
     pub fn request(&mut self, command: Command, waiter: Waiter) {
+        self.request_of(command, waiter, self.now.time);
+    }
+
+    fn request_of(&mut self, command: Command, waiter: Waiter, started: Time) {
         let operation = Operation::of(&command);
         let bytes = payload_bytes(&command);
         if self.bytes_in_flight + bytes > self.bytes_in_flight_max && self.bytes_in_flight > 0 {
-            let failure = Failure::refused(Cause::Busy {
-                retry_after_ms: RETRY_AFTER_MS,
-            });
             self.measures.turned_away(operation);
             self.shed_for_bytes += 1;
-            waiter.answer(Outcome::Failed(failure));
+            waiter.answer(busy());
             return;
         }
         self.bytes_in_flight += bytes;
         note_keys(&command, &mut self.hot_keys, self.now.time);
-        let started = self.now.time;
         let client_id = if let Command::Put(put) = &command {
             put.request.clone()
         } else {
@@ -412,8 +412,15 @@ fn note_keys(command: &Command, hot_keys: &mut HotKeys, now: Time) {
     hot_keys.note(target.bucket, &target.key, now);
 }
 
+/// The answer to a request that is turned away because too many bytes are in flight.
+pub(super) fn busy() -> Outcome {
+    Outcome::Failed(Failure::refused(Cause::Busy {
+        retry_after_ms: RETRY_AFTER_MS,
+    }))
+}
+
 /// What a request holds in memory while it is in flight, roughly.
-fn payload_bytes(command: &Command) -> usize {
+pub(super) fn payload_bytes(command: &Command) -> usize {
     const OVERHEAD: usize = 256;
     OVERHEAD
         + match command {

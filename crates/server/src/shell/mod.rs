@@ -39,6 +39,7 @@ use torc_core::bucket::Catalog;
 use torc_core::effect::Outbox;
 use torc_core::id::NodeId;
 use torc_core::node::{Node, NodeConfig};
+use torc_core::random::Random;
 use torc_core::ring::Ring;
 use torc_frontends::http::FaultSet;
 use torc_store::{Opened, Store, StoreOptions};
@@ -134,7 +135,7 @@ async fn run(config: Config, ends_with_parent: bool, rebuild: Option<Rebuild>) -
         faults: RefCell::default(),
     });
     let config = &shell.common.config;
-    let shards = Rc::new(Shards::start(&shell, seed ^ 2)?);
+    let shards = Rc::new(Shards::start(&shell, Random::new(seed ^ 2))?);
     tokio::task::spawn_local(completions.deliver(Rc::clone(&shell)));
     tokio::task::spawn_local(keep_time(Rc::clone(&shell)));
     tokio::task::spawn_local(measure_store(Rc::clone(&shell)));

@@ -57,7 +57,7 @@ impl Mailbox {
         self.heard_at.get()
     }
 
-    /// Ends the connection.
+    /// Ends the connection once what it was asked is answered.
     pub fn close(&self) {
         self.must_close.set(true);
         self.wake();
@@ -73,7 +73,7 @@ impl Mailbox {
 /// Serves a Redis client until its connection ends.
 pub async fn serve(shard: &Rc<Shard>, stream: TcpStream, address: SocketAddr, id: u64) {
     let mailbox = Rc::new(Mailbox::default());
-    mailbox.heard_at.set(shard.now().time);
+    mailbox.heard_at.set(shard.begin_turn().time);
     shard.add_redis(id, address.to_string(), Rc::clone(&mailbox));
     let mut talk = Talk {
         connection: Connection::new(id, address.to_string()),
@@ -85,7 +85,7 @@ pub async fn serve(shard: &Rc<Shard>, stream: TcpStream, address: SocketAddr, id
         shard: Rc::clone(shard),
     };
     match std::future::poll_fn(|context| talk.poll(context)).await {
-        Ok(()) if talk.connection.is_closing() => talk.linger().await,
+        Ok(()) if talk.connection.is_closing() || talk.has_unread() => talk.linger().await,
         Ok(()) => {}
         Err(error) => tracing::debug!(client = id, %address, %error, "a client's connection ended"),
     }
@@ -122,7 +122,9 @@ impl Talk {
                 }
                 return self.wait(context);
             }
-            if self.connection.is_closing() || self.mailbox.must_close.get() {
+            // What was read is answered first.
+            let is_over = self.mailbox.must_close.get() && self.connection.in_flight() == 0;
+            if is_over || self.connection.is_closing() {
                 return Poll::Ready(Ok(()));
             }
             if !self.connection.wants_input() || self.shard.common.is_draining() {
@@ -141,6 +143,11 @@ impl Talk {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// True if the client has sent more than was read of it.
+    fn has_unread(&self) -> bool {
+        matches!(self.stream.try_read(&mut [0]), Ok(1))
     }
 
     /// Lets the client have its last reply: a connection closed over bytes that nobody has read is reset, which can take what

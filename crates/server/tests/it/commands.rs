@@ -37,6 +37,23 @@ fn put_get_delete_and_list_do_what_a_person_expects() {
     assert!(err(&gone).starts_with("torc: not_found"), "{gone:?}");
 }
 
+/// A put reads the key's context first: that read has a quorum of its own.
+#[test]
+fn a_put_and_a_delete_say_how_many_answers_their_read_waits_for() {
+    let cluster = Cluster::of_three();
+    cluster[0].faults(r#"{"cut":["n2","n3"]}"#);
+    let alone = ["--w", "1", "--timeout-ms", "700"];
+    for words in [&["put", "default", "k", "v"][..], &["delete", "default", "k"][..]] {
+        let run = |more: &[&str]| torc(&cluster, &[words, more, &alone].concat());
+        let refused = run(&[]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        done(&run(&["--r", "1"]));
+        done(&run(&["--consistency", "eventual"]));
+        let odd = run(&["--r", "1", "--blind"]);
+        assert_eq!(odd.status.code(), Some(2), "nothing is read: {odd:?}");
+    }
+}
+
 #[test]
 fn siblings_are_shown_and_a_put_merges_them() {
     let cluster = Cluster::of_three();

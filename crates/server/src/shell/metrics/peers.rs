@@ -14,7 +14,9 @@ pub(super) fn overload(shell: &Shell, exposition: &mut Exposition) {
     let node = engine.node();
     let admission = node.admission();
     let reasons = ShedReason::ALL.map(|reason| (reason.name(), admission.stats.shed[reason as usize]));
-    let shed = reasons.into_iter().chain([("bytes", engine.shed_for_bytes())]);
+    let shed = reasons
+        .into_iter()
+        .chain([("bytes", engine.shed_for_bytes() + shell.common.shed_for_bytes())]);
     exposition.counters(
         "torc_shed",
         "Requests answered busy, by what there was too much of",

@@ -9,10 +9,11 @@ use http::Method;
 use tokio::sync::oneshot;
 use torc_core::command::Command;
 use torc_core::outcome::Outcome;
-use torc_core::time::Now;
+use torc_core::time::{Now, Time};
 use torc_frontends::http::{HttpReply, NodeRequest};
 
-use super::super::clock::Clock;
+use super::super::common::Common;
+use super::super::engine::{busy, payload_bytes};
 use super::super::handover::{Handover, Turn};
 use super::super::waiters::{Slots, Waiter};
 use super::super::{Shell, answers};
@@ -23,8 +24,8 @@ const BEGUN_MAX: usize = 512;
 /// What a shard asks of the node's thread.
 #[derive(Debug)]
 enum Ask {
-    /// The outcome goes back to this slot.
-    Command(u32, Command),
+    /// Since when it waits; the outcome goes back to this slot.
+    Command(u32, Command, Time),
     /// A document that the node writes by itself.
     Document(NodeRequest, Method, oneshot::Sender<HttpReply>),
 }
@@ -46,7 +47,7 @@ impl Line {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// True once the shard reads nothing more from its clients, and `in_flight` only falls.
+    /// True once the shard has heard that nothing more is to be read from clients; what was read before may still be asked.
     pub fn has_stopped_reading(&self) -> bool {
         self.has_stopped_reading.load(Ordering::Acquire)
     }
@@ -56,19 +57,20 @@ impl Line {
 #[derive(Debug)]
 pub struct Near {
     line: Arc<Line>,
-    clock: Clock,
+    common: Arc<Common>,
     now: Cell<Now>,
-    waiters: RefCell<Slots<Waiter>>,
+    /// Whoever waits, and the bytes of what they asked.
+    waiters: RefCell<Slots<(Waiter, usize)>>,
     asks: Turn<Ask>,
 }
 
 impl Near {
     /// Of a shard that begins to serve.
-    pub fn new(line: Arc<Line>, clock: Clock) -> Self {
+    pub fn new(line: Arc<Line>, common: Arc<Common>) -> Self {
         Self {
             line,
-            clock,
-            now: Cell::new(clock.now()),
+            now: Cell::new(common.clock.now()),
+            common,
             waiters: RefCell::default(),
             asks: Turn::default(),
         }
@@ -76,7 +78,7 @@ impl Near {
 
     /// Reads the clocks: at the start of every turn.
     pub fn begin_turn(&self) {
-        self.now.set(self.clock.now());
+        self.now.set(self.common.clock.now());
     }
 
     /// The clocks of this turn.
@@ -84,11 +86,16 @@ impl Near {
         self.now.get()
     }
 
-    /// Asks for a command to be run.
+    /// Asks for a command to be run, or turns it away if too much is on its way.
     pub fn request(&self, command: Command, waiter: Waiter) {
+        let bytes = payload_bytes(&command);
+        if !self.common.take_across(bytes) {
+            waiter.answer(busy());
+            return;
+        }
         self.line.in_flight.fetch_add(1, Ordering::AcqRel);
-        let slot = self.waiters.borrow_mut().insert(waiter);
-        self.asks.push(Ask::Command(slot, command));
+        let slot = self.waiters.borrow_mut().insert((waiter, bytes));
+        self.asks.push(Ask::Command(slot, command, self.now().time));
     }
 
     /// Asks for a document; `None` if the node is gone.
@@ -113,7 +120,10 @@ impl Near {
             for (slot, outcome) in told.drain(..) {
                 let waiter = self.waiters.borrow_mut().take(slot);
                 match waiter {
-                    Some(waiter) => waiter.answer(outcome),
+                    Some((waiter, bytes)) => {
+                        self.common.took_across(bytes);
+                        waiter.answer(outcome);
+                    }
                     None => tracing::error!(slot, "a request was answered for which nobody waits"),
                 }
             }
@@ -157,9 +167,9 @@ pub async fn serve(shell: Rc<Shell>, line: Arc<Line>, returns: Rc<Returns>) {
                 shell.engine.borrow_mut().begin_turn();
             }
             match ask {
-                Ask::Command(slot, command) => {
+                Ask::Command(slot, command, since) => {
                     let waiter = Waiter::Shard(Rc::clone(&returns), slot);
-                    shell.engine.borrow_mut().answer_or_request(command, waiter);
+                    shell.engine.borrow_mut().answer_or_request(command, waiter, since);
                 }
                 Ask::Document(request, method, sender) => {
                     // The client hung up: nobody is left to tell.

@@ -16,6 +16,7 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
+use torc_core::random::Random;
 
 use super::clients::Admitted;
 use super::common::{Common, Stage};
@@ -61,9 +62,13 @@ impl Shards {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(shell: &Rc<Shell>, seed: u64) -> anyhow::Result<Self> {
+    pub fn start(shell: &Rc<Shell>, mut seeds: Random) -> anyhow::Result<Self> {
         let common = &shell.common;
-        let first = Rc::new(Shard::new(Arc::clone(common), Way::Here(Rc::clone(shell)), seed));
+        let first = Rc::new(Shard::new(
+            Arc::clone(common),
+            Way::Here(Rc::clone(shell)),
+            seeds.next_u64(),
+        ));
         look_after(&first);
         let mut threads = Vec::new();
         let mut start = |number: u16| -> anyhow::Result<Away> {
@@ -74,12 +79,12 @@ impl Shards {
             let (arrivals, arrived) = mpsc::unbounded_channel();
             let (started, has_started) = std::sync::mpsc::channel();
             let work = {
-                let (common, line) = (Arc::clone(common), Arc::clone(&line));
+                let (common, line, seed) = (Arc::clone(common), Arc::clone(&line), seeds.next_u64());
                 move || match LocalRuntime::new() {
                     Ok(runtime) => {
                         // The first shard waits for this.
                         let _ = started.send(Ok(()));
-                        runtime.block_on(run(common, line, arrived, seed ^ u64::from(number)));
+                        runtime.block_on(run(common, line, arrived, seed));
                     }
                     Err(error) => drop(started.send(Err(error))),
                 }
@@ -158,7 +163,7 @@ impl Shards {
 
 /// What the thread of a shard does.
 async fn run(common: Arc<Common>, line: Arc<Line>, mut arrived: mpsc::UnboundedReceiver<Arrival>, seed: u64) {
-    let near = Rc::new(Near::new(line, common.clock));
+    let near = Rc::new(Near::new(line, Arc::clone(&common)));
     tokio::task::spawn_local(Rc::clone(&near).hand_over());
     tokio::task::spawn_local(Rc::clone(&near).deliver());
     let shard = Rc::new(Shard::new(Arc::clone(&common), Way::Across(near), seed));

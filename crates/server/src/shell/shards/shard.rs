@@ -147,6 +147,9 @@ impl Shard {
     /// Keeps a Redis client's connection.
     pub fn add_redis(&self, id: u64, address: String, mailbox: Rc<Mailbox>) {
         self.common.clients.add_redis(id, address);
+        if self.common.is_closing() {
+            mailbox.close();
+        }
         self.mailboxes.borrow_mut().insert(id, mailbox);
     }
 
@@ -177,7 +180,7 @@ impl Shard {
     pub async fn stop(self: Rc<Self>) {
         self.common.reached(Stage::Draining).await;
         if let Way::Across(near) = &self.way {
-            // Tasks of this thread read nothing more from here on: they look at the stage before they read.
+            // Connections of Redis clients look at the stage before they read; HTTP ends with the requests at hand.
             near.stop_reading();
         }
         self.common.reached(Stage::Closing).await;
