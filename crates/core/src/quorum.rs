@@ -143,12 +143,21 @@ pub struct Home {
     pub dc: DcId,
 }
 
-/// Takes who stands in for a home of data centre `dc` out of `line`, whose first is the best: the first of the same data centre, so
-/// that it counts there, or else the first.
-pub fn take_stand_in(line: &mut SmallVec<[Home; 3]>, dc: DcId) -> Option<Home> {
-    let near = line.iter().position(|stand_in| stand_in.dc == dc);
-    let at = near.or_else(|| (!line.is_empty()).then_some(0))?;
-    Some(line.remove(at))
+/// Takes who stands in for each home that is `away`, with its home, out of `line`, whose first is the best. Where answers count by
+/// data centre those of other ones count nowhere: first each home has one of its own, then those that have none have whoever
+/// is left.
+pub fn take_stand_ins(line: &mut SmallVec<[Home; 3]>, away: &[Home]) -> SmallVec<[(Home, Home); 3]> {
+    let mut pairs = SmallVec::new();
+    let mut without: SmallVec<[Home; 3]> = SmallVec::new();
+    for &home in away {
+        match line.iter().position(|stand_in| stand_in.dc == home.dc) {
+            Some(at) => pairs.push((line.remove(at), home)),
+            None => without.push(home),
+        }
+    }
+    let left = line.len().min(without.len());
+    pairs.extend(line.drain(..left).zip(without));
+    pairs
 }
 
 /// A quorum that these homes can never give.

@@ -508,10 +508,23 @@ impl History {
         key.homes.iter().filter(holds).copied().collect()
     }
 
-    /// How many stand-ins keep a put, or something that replaced it, for some home.
+    /// The stand-ins that keep a put, or something that replaced it, for some home.
     pub fn keepers<'a>(&'a self, id: PutId, world: &'a World) -> impl Iterator<Item = usize> + 'a {
+        self.keepers_for(id, world, |_| true)
+    }
+
+    /// Those that keep it for homes of a kind.
+    pub fn keepers_for<'a>(
+        &'a self,
+        id: PutId,
+        world: &'a World,
+        is_for: impl Fn(usize) -> bool + 'a,
+    ) -> impl Iterator<Item = usize> + 'a {
         let key = &self.keys[self.puts[id].key];
-        let keeps = move |&host: &usize| world.kept(host, &key.name).any(|record| self.holds(id, Some(record)));
+        let keeps = move |&host: &usize| {
+            let mut kept = world.kept_for(host, &key.name);
+            kept.any(|(home, record)| is_for(home) && self.holds(id, Some(record)))
+        };
         key.stand_ins.iter().copied().filter(keeps)
     }
 

@@ -163,7 +163,12 @@ impl Put {
 
     fn read(&mut self, site: &mut Site) -> Progress {
         let n = self.plan.homes.len() as u8;
-        let overlap = (n + 1).saturating_sub(self.need.count()).max(1);
+        // A request may be repeated in another data centre, where fewer count.
+        let w = match self.command.options.write.unwrap_or(self.plan.bucket.w) {
+            size if size.is_local() => 1,
+            _ => self.need.count(),
+        };
+        let overlap = (n + 1).saturating_sub(w).max(1);
         let need = match self.plan.read_need(&self.command.options, site) {
             Ok(need) if self.command.request.is_none() => need,
             // As many as meet any w homes, or all that can be reached: a first put must not fail for want of a lookup.
@@ -372,10 +377,12 @@ impl Put {
     }
 }
 
-/// The home in whose place a stand-in signs: the first that is away.
+/// The home in whose place a stand-in signs: the first that is away, of this node's data centre if one is.
 fn home_to_stand_in_for(homes: &[Home], site: &Site) -> Option<NodeId> {
-    let away = homes.iter().find(|home| !site.is_reachable(home.node));
-    away.or(homes.first()).map(|home| home.node)
+    let own = site.ring.dc_of(site.id);
+    let mut away = homes.iter().filter(|home| !site.is_reachable(home.node));
+    let near = away.clone().find(|home| home.dc == own);
+    near.or_else(|| away.next()).or(homes.first()).map(|home| home.node)
 }
 
 /// True if a node that stands in for a home may sign the command. A read-modify-write needs the homes that it reads, and

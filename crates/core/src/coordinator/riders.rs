@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 
-use crate::command::UpdateKey;
-use crate::coordinator::locks::{KeyLocks, Waiting};
+use crate::command::{Options, UpdateKey};
+use crate::coordinator::locks::Waiting;
 use crate::event::Event;
 use crate::keyspace::{self, Update, UpdateReply, Want};
 use crate::mutants::{Mutant, active};
@@ -94,16 +94,16 @@ pub struct Riders {
 
 impl Riders {
     /// Chooses those of the first that wait for `leader`'s key that may go along with it.
-    pub fn choose(&mut self, leader: &UpdateKey, deadline: Time, locks: &KeyLocks, group: &Bytes) {
+    pub fn choose(&mut self, leader: &UpdateKey, deadline: Time, site: &Site, group: &Bytes) {
         if self.is_alone || !self.aboard.is_empty() {
             return;
         }
         let mut weight = weight_of(&leader.update);
         let may_ride = |waiting: &&Waiting| {
             weight += weight_of(&waiting.command.update);
-            weight <= WEIGHT_MAX && suits(leader, deadline, waiting)
+            weight <= WEIGHT_MAX && suits(leader, deadline, waiting, site)
         };
-        let chosen = locks.waiting(group).take_while(may_ride).take(RIDERS_MAX);
+        let chosen = site.locks.waiting(group).take_while(may_ride).take(RIDERS_MAX);
         self.chosen = chosen.cloned().collect();
     }
 
@@ -191,10 +191,19 @@ impl Riders {
 }
 
 /// True if `waiting` may go along: it may share the read, wants to be as sure, and is about as patient.
-fn suits(leader: &UpdateKey, deadline: Time, waiting: &Waiting) -> bool {
-    let (asked, also) = (&leader.options, &waiting.command.options);
+fn suits(leader: &UpdateKey, deadline: Time, waiting: &Waiting, site: &Site) -> bool {
+    let own = site.ring.dc_of(site.id);
+    // What was asked here and what was forwarded by a node of the same data centre differ in words.
+    let quorums = |command: &UpdateKey| {
+        let bucket = site.bucket(command.target.bucket)?;
+        let Options {
+            read, write, strict, ..
+        } = command.options;
+        let sizes = [read.unwrap_or(bucket.r), write.unwrap_or(bucket.w)];
+        Some((sizes.map(|size| size.fixed(own)), strict))
+    };
     keyspace::may_share(&leader.update, &waiting.command.update)
-        && (asked.read, asked.write, asked.strict) == (also.read, also.write, also.strict)
+        && quorums(leader) == quorums(&waiting.command)
         && waiting.deadline <= deadline.plus_ms(PATIENCE_MS)
 }
 

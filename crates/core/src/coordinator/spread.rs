@@ -13,7 +13,7 @@ use crate::key::RecordKey;
 use crate::message::{Refusal, Space, WriteResult};
 use crate::mutants::{Mutant, active};
 use crate::outcome::{Answered, Cause, Certainty, Failure};
-use crate::quorum::{Home, Need, Tally, Verdict, take_stand_in};
+use crate::quorum::{Home, Need, Tally, Verdict, take_stand_ins};
 use crate::site::Site;
 
 /// How often one home may say that our session token is too old.
@@ -82,10 +82,10 @@ impl Spread {
         site: &mut Site,
     ) -> Self {
         let mut to: SmallVec<[NodeId; 3]> = SmallVec::new();
-        let mut away: SmallVec<[NodeId; 3]> = SmallVec::new();
+        let mut away: SmallVec<[Home; 3]> = SmallVec::new();
         for home in homes {
             if !site.is_reachable(home.node) {
-                away.push(home.node);
+                away.push(*home);
             } else if home.node != site.id {
                 to.push(home.node);
             }
@@ -102,7 +102,7 @@ impl Spread {
                 tally.add_stand_in(own, site.ring.dc_of(home));
                 hired.push((own.node, home));
             }
-            if let Some(at) = away.iter().position(|&node| node == home) {
+            if let Some(at) = away.iter().position(|other| other.node == home) {
                 away.remove(at);
                 tally.fail(home);
             }
@@ -123,9 +123,8 @@ impl Spread {
             yields: false,
             full: 0,
         };
-        for home in away {
-            spread.lose(home, site);
-        }
+        away.iter().for_each(|home| spread.tally.fail(home.node));
+        spread.replace(&away, site);
         spread
     }
 
@@ -193,16 +192,37 @@ impl Spread {
         self.tally.fail(node);
         let stood_in = self.hired.iter().find(|hired| hired.0 == node);
         let home = stood_in.map_or(node, |hired| hired.1);
-        let dc = site.ring.dc_of(home);
-        if let Some(next) = take_stand_in(&mut self.stand_ins, dc) {
-            self.tally.add_stand_in(next, dc);
-            self.hired.push((next.node, home));
+        let home = Home {
+            node: home,
+            dc: site.ring.dc_of(home),
+        };
+        self.replace(&[home], site);
+    }
+
+    /// For homes that take nothing, or whoever stood in for them, the next nodes in line do.
+    fn replace(&mut self, lost: &[Home], site: &mut Site) {
+        let is_kept = |home: &&Home| self.is_kept_for(home.node);
+        let without: SmallVec<[Home; 3]> = lost.iter().filter(|home| !is_kept(home)).copied().collect();
+        let pairs = take_stand_ins(&mut self.stand_ins, &without);
+        for &(next, home) in &pairs {
+            self.tally.add_stand_in(next, home.dc);
+            self.hired.push((next.node, home.node));
             let write = (self.meta.id, self.attempt);
-            site.ask_to_keep(next.node, home, write, self.records.clone(), self.space);
-        } else if let Some((key, _)) = self.records.first() {
-            // Nobody keeps it for that home: it is compared with first when it is back.
-            site.dirty.push((key.partition(), key.bucket(), home));
+            site.ask_to_keep(next.node, home.node, write, self.records.clone(), self.space);
         }
+        let Some((key, _)) = self.records.first() else { return };
+        for home in without {
+            if pairs.iter().all(|pair| pair.1.node != home.node) {
+                // Nobody keeps it for that home: it is compared with first when it is back.
+                site.dirty.push((key.partition(), key.bucket(), home.node));
+            }
+        }
+    }
+
+    /// True if a node that was not lost stands in for a home.
+    fn is_kept_for(&self, home: NodeId) -> bool {
+        let stands = |node: NodeId| self.tally.has_counted(node) || self.tally.waiting().any(|waiting| waiting == node);
+        self.hired.iter().any(|hired| hired.1 == home && stands(hired.0))
     }
 
     fn on_wrote(&mut self, from: NodeId, result: &WriteResult, site: &mut Site) {

@@ -161,8 +161,7 @@ impl Update {
 
     fn read(&mut self, site: &mut Site) -> Progress {
         self.stage = Stage::Reading;
-        self.riders
-            .choose(&self.command, self.meta.deadline, &site.locks, &self.group);
+        self.riders.choose(&self.command, self.meta.deadline, site, &self.group);
         self.want = self.riders.want(keyspace::want_of(&self.command.update));
         let sources = Sources {
             strict: self.command.options.strict,

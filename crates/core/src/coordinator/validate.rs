@@ -11,7 +11,7 @@ use crate::id::BucketId;
 use crate::key::RecordKey;
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::quorum::{Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict, take_stand_in};
+use crate::quorum::{Home, Need, QuorumSize, QuorumTooLarge, Tally, Verdict, take_stand_ins};
 use crate::site::Site;
 
 /// A checked target: its bucket, its name, its homes.
@@ -104,17 +104,17 @@ pub fn need(name: &str, size: QuorumSize, homes: &[Home], site: &Site) -> Result
 pub fn reachable(plan: &Plan, need: &Need, strict: bool, site: &Site) -> Result<(), Failure> {
     let homes = &plan.homes[..];
     let mut tally = Tally::new(homes, need.clone());
-    let is_away = |home: &&Home| !site.is_reachable(home.node);
-    let mut reachable = homes.len() as u8;
-    let mut stand_ins = SmallVec::new();
-    for home in homes.iter().filter(is_away) {
-        if !strict && stand_ins.is_empty() {
-            stand_ins = site.stand_ins(&plan.key);
-        }
-        tally.fail(home.node);
-        match take_stand_in(&mut stand_ins, home.dc) {
-            Some(stand_in) => tally.add_stand_in(stand_in, home.dc),
-            None => reachable -= 1,
+    let away: SmallVec<[Home; 3]> = homes
+        .iter()
+        .filter(|home| !site.is_reachable(home.node))
+        .copied()
+        .collect();
+    let mut reachable = (homes.len() - away.len()) as u8;
+    away.iter().for_each(|home| tally.fail(home.node));
+    if !strict && !away.is_empty() {
+        for (stand_in, home) in take_stand_ins(&mut site.stand_ins(&plan.key), &away) {
+            tally.add_stand_in(stand_in, home.dc);
+            reachable += 1;
         }
     }
     match tally.verdict() {

@@ -225,3 +225,27 @@ fn who_stands_in_counts_for_a_home_of_its_own_data_centre() {
         assert_eq!(certainty, Certainty::NotApplied);
     }
 }
+
+/// The first home in line had whoever was left, though a later one could have counted with it.
+#[test]
+fn a_home_has_one_of_its_own_data_centre_before_others_have_whoever_is_left() {
+    for at in 0..12 {
+        let mut cluster = cluster();
+        let key = format!("k{at}");
+        let (near, _) = first(&cluster, &key);
+        // The other data centre is away, and one home of this one.
+        let names = cluster.names.clone();
+        names[3..].iter().for_each(|&far| cluster.cut(far));
+        cluster.cut(near[1]);
+        let outcome = cluster.ask(
+            near[0],
+            put(WIDE, &key, "v", None, write(QuorumSize::LocalQuorum, false)),
+        );
+        assert!(matches!(outcome, Outcome::Written(_)), "{key}: {outcome:?}");
+        // With both homes away, the third node of this data centre signs for one of them.
+        cluster.cut(near[0]);
+        let third = first(&cluster, &key).1;
+        let outcome = cluster.ask(third, put(WIDE, &key, "v", None, write(QuorumSize::LocalOne, false)));
+        assert!(matches!(outcome, Outcome::Written(_)), "{key}: {outcome:?}");
+    }
+}

@@ -80,10 +80,12 @@ impl Common {
     /// their way (`limits.in_flight_bytes_max`).
     pub fn take_across(&self, bytes: usize) -> bool {
         let most = self.config.limits.in_flight_bytes_max.0 as usize;
-        let before = self.bytes_across.fetch_add(bytes, Ordering::AcqRel);
-        let is_taken = before == 0 || before + bytes <= most;
+        let add = |before: usize| (before == 0 || before + bytes <= most).then_some(before + bytes);
+        let is_taken = self
+            .bytes_across
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add)
+            .is_ok();
         if !is_taken {
-            self.bytes_across.fetch_sub(bytes, Ordering::AcqRel);
             self.shed_for_bytes.fetch_add(1, Ordering::Relaxed);
         }
         is_taken

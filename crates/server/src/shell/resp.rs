@@ -28,7 +28,7 @@ const READ_BYTES_MAX: usize = 256 << 10;
 /// Reads and writes of one connection before others have their turn.
 const ROUNDS_MAX: u32 = 32;
 /// The most time that a client may go on sending after its last reply.
-const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+const LINGER_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Outcomes on their way to a connection's task.
 #[derive(Default)]
@@ -123,17 +123,21 @@ impl Talk {
                 return self.wait(context);
             }
             // What was read is answered first.
-            let is_over = self.mailbox.must_close.get() && self.connection.in_flight() == 0;
+            let must_close = self.mailbox.must_close.get();
+            let is_over = must_close && self.connection.in_flight() == 0 && !self.is_stalled;
             if is_over || self.connection.is_closing() {
                 return Poll::Ready(Ok(()));
             }
-            if !self.connection.wants_input() || self.shard.common.is_draining() {
+            if !self.connection.wants_input() {
                 return self.wait(context);
             }
             // Answers that had piled up are written: what was left of the input comes before what is read next.
             if self.is_stalled {
                 self.receive();
                 continue;
+            }
+            if must_close || self.shard.common.is_draining() {
+                return self.wait(context);
             }
             match self.read(context)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),

@@ -102,7 +102,7 @@ fn replies_of_a_pipeline_come_in_order_through_any_shard() {
 
 #[test]
 fn a_limit_of_connections_holds_for_all_shards_together() {
-    let cluster = with_three_shards(1, "[limits]\nconnections_max = 5\nidle_seconds_max = 2");
+    let cluster = with_three_shards(1, "[limits]\nconnections_max = 5\nidle_seconds_max = 5");
     // The connection that asked whether the node is ready may not have ended yet.
     let mut held: Vec<Resp> = Vec::new();
     eventually("five are let in", Duration::from_secs(10), || {

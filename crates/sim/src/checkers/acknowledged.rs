@@ -34,7 +34,9 @@ pub fn check(history: &History, id: PutId, asked: usize, world: &World) -> Resul
     for (dc, count) in asks {
         let is_there = |host: &usize| dc.is_none_or(|dc| places::dc_of(*host, dcs) == dc);
         let homes = key.homes.iter().filter(|home| is_there(home) && held(**home)).count();
-        let stand_ins = history.keepers(id, world).filter(|host| !put.strict && is_there(host));
+        // By data centre, who stands in counts for a home of its own alone.
+        let stand_ins = history.keepers_for(id, world, |home| is_there(&home));
+        let stand_ins = stand_ins.filter(|host| !put.strict && is_there(host));
         let holders = homes + stand_ins.count();
         if holders < usize::from(count) {
             return Violation::new(

@@ -349,8 +349,14 @@ impl World {
 
     /// What a host keeps of a record for its homes, and is believed to be durable.
     pub fn kept<'a>(&'a self, host: usize, key: &'a RecordKey) -> impl Iterator<Item = &'a Record> {
+        self.kept_for(host, key).map(|(_, record)| record)
+    }
+
+    /// The same, with the home that it is kept for.
+    pub fn kept_for<'a>(&'a self, host: usize, key: &'a RecordKey) -> impl Iterator<Item = (usize, &'a Record)> {
         let hints = self.hosts[host].disk.believed_hints();
-        hints.iter().filter(move |hint| hint.0.1 == *key).map(|hint| &**hint.1)
+        let of_key = hints.iter().filter(move |hint| hint.0.1 == *key);
+        of_key.map(|hint| (self.index_of(hint.0.0), &**hint.1))
     }
 
     /// Where a record's bucket lives.
