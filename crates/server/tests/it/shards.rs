@@ -131,16 +131,15 @@ fn what_was_asked_before_a_stop_is_answered_on_every_shard() {
     let mut cluster = with_three_shards(1, "");
     let mut clients: Vec<Resp> = (0..20).map(|_| cluster[0].resp()).collect();
     let mut http = cluster[0].http();
-    cluster[0].faults(r#"{"fsync":"slow","fsync_ms":1000}"#);
+    cluster[0].faults(r#"{"fsync":"slow","fsync_ms":2000}"#);
     for (at, client) in clients.iter_mut().enumerate() {
         client
             .send_raw(format!("SET key-{at} v\r\n").as_bytes())
             .expect("the node reads");
     }
-    // One sync is under way, and the rest wait for the next.
-    eventually("commits wait", Duration::from_secs(10), || {
-        let status = http.send("GET", "/v1/status", &[], b"").expect("an answer").json();
-        status["queues"]["commits"].as_u64() >= Some(10)
+    eventually("all are in flight", Duration::from_secs(10), || {
+        let metrics = http.send("GET", "/metrics", &[], b"").expect("an answer");
+        metrics.metric("torc_requests_in_flight") >= 20.0
     });
     std::thread::scope(|scope| {
         let answers = scope.spawn(|| {
