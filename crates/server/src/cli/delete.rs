@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args};
 use http::Method;
 
 use super::failure::{Failure, Intent};
-use super::put::{current_context, report};
+use super::put::{Before, report};
 use super::{Session, Sureness, percent, record_path};
 
 /// `torc delete`.
@@ -19,12 +19,8 @@ pub struct DeleteArgs {
     /// The sort key
     #[arg(long)]
     pub sort_key: Option<String>,
-    /// Answers that the read of what the key holds now waits for: a number or a name such as quorum
-    #[arg(long, conflicts_with = "seen")]
-    pub r: Option<String>,
-    /// The same: eventual, quorum or strong
-    #[arg(long, conflicts_with_all = ["seen", "r"])]
-    pub consistency: Option<String>,
+    #[command(flatten)]
+    pub before: Before,
     /// Answers to wait for: a number or a name such as quorum
     #[arg(long)]
     pub w: Option<String>,
@@ -48,14 +44,7 @@ pub fn run(args: &DeleteArgs, session: &mut Session) -> Result<(), Failure> {
     let context = match (&args.context, args.blind) {
         (Some(context), _) => Some(context.clone()),
         (None, true) => None,
-        (None, false) => {
-            let reads = [
-                sort.clone(),
-                ("r", args.r.clone()),
-                ("consistency", args.consistency.clone()),
-            ];
-            current_context(session, &path, &reads)?
-        }
+        (None, false) => args.before.context(session, &path, &sort)?,
     };
     let [strict, timeout] = args.sureness.pairs();
     // A key that was never written has no context to give.

@@ -24,12 +24,8 @@ pub struct PutArgs {
     /// The sort key
     #[arg(long)]
     pub sort_key: Option<String>,
-    /// Answers that the read of what the key holds now waits for: a number or a name such as quorum
-    #[arg(long, conflicts_with = "seen")]
-    pub r: Option<String>,
-    /// The same: eventual, quorum or strong
-    #[arg(long, conflicts_with_all = ["seen", "r"])]
-    pub consistency: Option<String>,
+    #[command(flatten)]
+    pub before: Before,
     /// Answers to wait for: a number or a name such as quorum
     #[arg(long)]
     pub w: Option<String>,
@@ -69,14 +65,7 @@ pub fn run(args: PutArgs, session: &mut Session) -> Result<(), Failure> {
     let context = match (&args.context, args.blind) {
         (Some(context), _) => Some(context.clone()),
         (None, true) => None,
-        (None, false) => {
-            let reads = [
-                sort.clone(),
-                ("r", args.r.clone()),
-                ("consistency", args.consistency.clone()),
-            ];
-            current_context(session, &path, &reads)?
-        }
+        (None, false) => args.before.context(session, &path, &sort)?,
     };
     let [strict, timeout] = args.sureness.pairs();
     let pairs = [
@@ -102,20 +91,36 @@ pub fn run(args: PutArgs, session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the key's context is now; `None` if it was never written.
-pub fn current_context(
-    session: &mut Session,
-    path: &str,
-    pairs: &[(&'static str, Option<String>)],
-) -> Result<Option<String>, Failure> {
-    let target = path.to_owned() + &percent::query(pairs);
-    let answer = session.call(Intent::Read, Method::HEAD, &target, &[], Bytes::new(), &[200, 300, 404]);
-    // A HEAD carries no error body: ask again with GET for what went wrong.
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(_) => session.call(Intent::Read, Method::GET, &target, &[], Bytes::new(), &[200, 300, 404])?,
-    };
-    Ok(header(&answer, "torc-context"))
+/// The read of what a key holds before it is overwritten or deleted.
+#[derive(Debug, Args)]
+pub struct Before {
+    /// Answers that the read of what the key holds now waits for: a number or a name such as quorum
+    #[arg(long, conflicts_with = "seen")]
+    r: Option<String>,
+    /// The same: eventual, quorum or strong
+    #[arg(long, conflicts_with_all = ["seen", "r"])]
+    consistency: Option<String>,
+}
+
+impl Before {
+    /// What the key's context is now; `None` if it was never written.
+    pub fn context(
+        &self,
+        session: &mut Session,
+        path: &str,
+        sort: &(&'static str, Option<String>),
+    ) -> Result<Option<String>, Failure> {
+        let pairs = [
+            sort.clone(),
+            ("r", self.r.clone()),
+            ("consistency", self.consistency.clone()),
+        ];
+        let target = path.to_owned() + &percent::query(&pairs);
+        let mut read = |method| session.call(Intent::Read, method, &target, &[], Bytes::new(), &[200, 300, 404]);
+        // A HEAD carries no error body: ask again with GET for what went wrong.
+        let answer = read(Method::HEAD).or_else(|_| read(Method::GET))?;
+        Ok(header(&answer, "torc-context"))
+    }
 }
 
 /// In JSON: the context and who answered.

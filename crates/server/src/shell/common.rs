@@ -2,7 +2,7 @@
 //! stopping.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -19,10 +19,8 @@ use crate::config::Config;
 pub enum Stage {
     /// Not at all.
     Serving,
-    /// Nothing more is read from clients; what they asked is answered.
+    /// Nothing more is read from clients; what they asked is answered, then their connections end.
     Draining,
-    /// Connections are closed.
-    Closing,
     /// Threads end.
     Over,
 }
@@ -53,7 +51,6 @@ pub struct Common {
     /// Requests that they turned away for that.
     shed_for_bytes: AtomicU64,
     stage: watch::Sender<Stage>,
-    is_draining: AtomicBool,
 }
 
 impl Common {
@@ -72,7 +69,6 @@ impl Common {
             bytes_across: AtomicUsize::new(0),
             shed_for_bytes: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Serving),
-            is_draining: AtomicBool::new(false),
         }
     }
 
@@ -103,7 +99,6 @@ impl Common {
 
     /// The node goes on with stopping.
     pub fn enter(&self, stage: Stage) {
-        self.is_draining.store(stage >= Stage::Draining, Ordering::Release);
         self.stage.send_replace(stage);
     }
 
@@ -114,13 +109,8 @@ impl Common {
         drop(stages.wait_for(|&reached| reached >= stage).await);
     }
 
-    /// True if connections are to be closed.
-    pub fn is_closing(&self) -> bool {
-        *self.stage.borrow() >= Stage::Closing
-    }
-
     /// True if nothing more is to be read from clients.
     pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
+        *self.stage.borrow() >= Stage::Draining
     }
 }

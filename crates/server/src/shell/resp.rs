@@ -136,7 +136,7 @@ impl Talk {
                 self.receive();
                 continue;
             }
-            if must_close || self.shard.common.is_draining() {
+            if must_close {
                 return self.wait(context);
             }
             match self.read(context)? {

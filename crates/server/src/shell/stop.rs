@@ -63,23 +63,15 @@ impl Stop {
     }
 }
 
-/// Lets the requests in flight finish, then closes all connections. Nothing more is read from clients meanwhile, or those that
-/// ask on and on would keep the node from ending.
+/// Lets the requests in flight finish and all connections end. Nothing more is read from clients meanwhile, or those that ask on
+/// and on would keep the node from ending.
 pub async fn drain(shell: &Rc<Shell>, shards: &Shards, time_max: Duration) {
-    let common = &shell.common;
-    // Connections over HTTP end with the request at hand.
-    common.enter(Stage::Draining);
+    let clients = &shell.common.clients;
+    shell.common.enter(Stage::Draining);
     let started = Instant::now();
-    let asked = || {
-        // In this order: what a shard asks is counted by it until the answer is back.
-        let is_reading = !shards.have_stopped_reading();
-        is_reading || shards.in_flight() > 0 || shell.engine.borrow().requests_in_flight() > 0
-    };
-    while asked() && started.elapsed() < time_max {
-        tokio::time::sleep(DRAIN_POLL).await;
-    }
-    common.enter(Stage::Closing);
-    while common.clients.open() > 0 && started.elapsed() < time_max {
+    // Those whose client has gone are finished too.
+    let is_busy = || clients.open() > 0 || shards.in_flight() > 0 || shell.engine.borrow().requests_in_flight() > 0;
+    while is_busy() && started.elapsed() < time_max {
         tokio::time::sleep(DRAIN_POLL).await;
     }
     shell.engine.borrow_mut().links.close();

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use tokio::sync::oneshot;
@@ -37,19 +37,12 @@ pub struct Line {
     told: Handover<(u32, Outcome)>,
     /// Commands asked and not yet answered.
     in_flight: AtomicUsize,
-    /// Set by the shard once it reads nothing more from its clients.
-    has_stopped_reading: AtomicBool,
 }
 
 impl Line {
     /// Commands asked and not yet answered.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
-    }
-
-    /// True once the shard has heard that nothing more is to be read from clients; what was read before may still be asked.
-    pub fn has_stopped_reading(&self) -> bool {
-        self.has_stopped_reading.load(Ordering::Acquire)
     }
 }
 
@@ -129,11 +122,6 @@ impl Near {
             }
             self.line.in_flight.fetch_sub(count, Ordering::AcqRel);
         }
-    }
-
-    /// Nothing more is read from the clients of this shard.
-    pub fn stop_reading(&self) {
-        self.line.has_stopped_reading.store(true, Ordering::Release);
     }
 }
 

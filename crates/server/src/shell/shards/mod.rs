@@ -147,11 +147,6 @@ impl Shards {
         self.others.iter().map(|shard| shard.line.in_flight()).sum()
     }
 
-    /// True once no other shard reads from its clients.
-    pub fn have_stopped_reading(&self) -> bool {
-        self.others.iter().all(|shard| shard.line.has_stopped_reading())
-    }
-
     /// Waits for the threads of the others, which end once the node's stopping is over.
     pub fn join(&self) {
         for thread in self.threads.take() {

@@ -147,7 +147,7 @@ impl Shard {
     /// Keeps a Redis client's connection.
     pub fn add_redis(&self, id: u64, address: String, mailbox: Rc<Mailbox>) {
         self.common.clients.add_redis(id, address);
-        if self.common.is_closing() {
+        if self.common.is_draining() {
             mailbox.close();
         }
         self.mailboxes.borrow_mut().insert(id, mailbox);
@@ -176,14 +176,9 @@ impl Shard {
         }
     }
 
-    /// Follows the node while it stops.
+    /// Ends the connections of Redis clients once the node stops; those over HTTP end by themselves.
     pub async fn stop(self: Rc<Self>) {
         self.common.reached(Stage::Draining).await;
-        if let Way::Across(near) = &self.way {
-            // Connections of Redis clients look at the stage before they read; HTTP ends with the requests at hand.
-            near.stop_reading();
-        }
-        self.common.reached(Stage::Closing).await;
         for mailbox in self.mailboxes.borrow().values() {
             mailbox.close();
         }
